@@ -1,0 +1,1 @@
+"""Files on disk: run folders, weights, resume state, provenance. Written whole or not at all."""

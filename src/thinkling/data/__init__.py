@@ -1,0 +1,1 @@
+"""Bytes to batches: reading, sampling and writing examples. No model, no task rule."""

@@ -1,0 +1,52 @@
+"""Post-norm residual block: mix over positions, then over channels.
+
+Shapes: B batch, S positions, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from thinkling.nn.attention import Attention
+from thinkling.nn.feed_forward import PositionSwiGLU, SwiGLU, inner_width
+from thinkling.nn.norm import rms_norm
+
+Mixing = Literal["attention", "mlp"]
+"""How positions exchange information: multi-head attention, or a SwiGLU over the positions."""
+
+
+class Block(nn.Module):
+    """`x = norm(x + mix(x)); x = norm(x + mlp(x))`. [B, S, D] -> [B, S, D].
+
+    With `mixing="mlp"` the norm after the mixing runs over the positions of each channel, as in TRM's code.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        heads: int,
+        positions: int,
+        expansion: float,
+        mixing: Mixing,
+        norm_eps: float,
+        inner_multiple: int = 256,
+    ) -> None:
+        super().__init__()
+        self.norm_eps = norm_eps
+        self.self_attn = Attention(width, heads) if mixing == "attention" else None
+        self.mlp_t = (
+            PositionSwiGLU(positions, inner_width(positions, expansion, inner_multiple))
+            if mixing == "mlp"
+            else None
+        )
+        self.mlp = SwiGLU(width, inner_width(width, expansion, inner_multiple))
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+        if self.self_attn is not None:
+            x = rms_norm(x + self.self_attn(x, rotary), self.norm_eps)
+        elif self.mlp_t is not None:
+            x = rms_norm(x + self.mlp_t(x), self.norm_eps, dim=1)
+        return rms_norm(x + self.mlp(x), self.norm_eps)

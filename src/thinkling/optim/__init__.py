@@ -1,0 +1,1 @@
+"""Update: what turns gradients into new weights. No model, no loss, no file."""

@@ -1,0 +1,1 @@
+"""Latent-space reasoners (HRM, TRM) on puzzles: architecture, objective, evaluation, solving, recipes."""

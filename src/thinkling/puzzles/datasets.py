@@ -1,0 +1,321 @@
+"""Data sets of puzzles, made with a seed or imported from CSV.
+
+Each public function returns what its command prints; `dataset_check` checks what came out.
+
+Training and test must not know of each other: no test puzzle equals a training puzzle up to symmetry, and for
+9x9 no test puzzle shares even its solution grid with training (of 4x4 and 6x6 grids only 2 and 49 classes
+exist).
+
+Shapes: N examples, L cells.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinkling.data.array_store import check_output, write_dataset
+from thinkling.data.csv_tables import PuzzleRow, read_rows
+from thinkling.data.puzzle_set import PuzzleSet
+from thinkling.data.sampling import uniforms
+from thinkling.errors import InputError
+from thinkling.puzzles.dataset_check import check_dataset, task_of
+from thinkling.tasks.sudoku import BLANK_TOKEN, Sudoku
+from thinkling.tasks.sudoku_generator import Candidates, check_blanks, stream_candidates
+from thinkling.tasks.sudoku_solver import count_solutions
+from thinkling.tasks.sudoku_symmetry import SymmetryIndex
+from thinkling.tasks.task import Task
+
+__all__ = ["DEFAULT_BLANKS", "check_dataset", "import_sudoku", "make_sudoku", "read_puzzle_csv", "task_of"]
+
+DEFAULT_BLANKS = {4: (6, 10), 6: (14, 22), 9: (30, 50)}
+"""Blanks of a puzzle where none are asked for: newspaper level."""
+
+_PATIENCE = 5000
+_CHECKED_TOGETHER = 2048
+
+
+def _check_counts(train: int, test: int, seed: int, processes: int) -> None:
+    for name, value, least in (("train", train, 1), ("test", test, 0), ("processes", processes, 1)):
+        if value < least:
+            raise InputError(f"--{name} {value}", f"{least} or more", "give a larger number")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed {seed}", "0 to 4294967295", "give another seed")
+
+
+def make_sudoku(
+    out: Path,
+    *,
+    size: int = 9,
+    blanks: tuple[int, int] | None = None,
+    train: int = 10_000,
+    test: int = 1_000,
+    seed: int = 0,
+    processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Generates puzzles with a unique solution and a rating, no two of them equal up to symmetry.
+
+    Args:
+        out: the folder to write.
+        size: 4, 6 or 9.
+        blanks: fewest and most blanks of a puzzle; None is newspaper level.
+        train: number of training puzzles.
+        test: number of test puzzles; the same ones whatever `train` is.
+        seed: the same seed gives the same files.
+        processes: how many processes make candidates; the result does not depend on it.
+        progress: called with (puzzles made, puzzles wanted).
+
+    Returns:
+        `dir`, `train`, `test`, `sha256`, and `blanks`: the range asked for, the fewest and the most that
+        puzzles really have, and how many puzzles stayed below the range because no further given could be
+        taken away.
+
+    Raises:
+        InputError: impossible settings, fewer different puzzles than asked for, or something else at `out`.
+    """
+    task = Sudoku(size)
+    asked = DEFAULT_BLANKS[size] if blanks is None else blanks
+    _check_counts(train, test, seed, processes)
+    check_blanks(size, asked)
+    check_output(out)
+    wanted = train + test
+    index = SymmetryIndex(size, with_masks=size != 9)
+    parts: list[Candidates] = []
+    made = seen = unlucky = 0
+    stream = stream_candidates(size, asked, seed, processes)
+    try:
+        for chunk in stream:
+            masks = chunk.questions > 0 if index.with_masks else None
+            new = index.add(chunk.answers, masks) == np.arange(seen, seen + len(chunk.answers))
+            parts.append(chunk.select(new))
+            seen += len(new)
+            made += int(new.sum())
+            unlucky = 0 if new.mean() > 0.01 else unlucky + len(new)
+            if progress is not None:
+                progress(min(made, wanted), wanted)
+            if made >= wanted:
+                break
+            if unlucky >= _PATIENCE:
+                raise InputError(
+                    f"{wanted} puzzles of {size}x{size} with {asked[0]}-{asked[1]} blanks",
+                    f"up to about {made}, as more are equal up to symmetry",
+                    "ask for fewer, or for a wider range of blanks",
+                )
+    finally:
+        stream.close()
+    puzzles = Candidates.joined(parts).select(slice(0, wanted))
+    reached = (puzzles.questions == 0).sum(1)
+    report = {
+        "asked": list(asked),
+        "fewest": int(reached.min()),
+        "most": int(reached.max()),
+        "below_range": int((reached < asked[0]).sum()),
+    }
+    splits = [_puzzle_set(task, puzzles.select(rows)) for rows in (slice(test, None), slice(0, test))]
+    info = {"generator": "thinkling data make sudoku", "seed": seed, "blanks": report}
+    sha256 = write_dataset(out, splits[0], splits[1], task_settings=task.settings(), info=info)
+    return {"dir": str(out), "train": train, "test": test, "sha256": sha256, "blanks": report}
+
+
+def _puzzle_set(task: Sudoku, puzzles: Candidates) -> PuzzleSet:
+    shift = np.uint8(BLANK_TOKEN)
+    return PuzzleSet.of_puzzles(
+        puzzles.questions + shift,
+        puzzles.answers + shift,
+        vocab_size=task.vocab_size,
+        ratings=puzzles.ratings,
+    )
+
+
+def _encode_row(path: Path, task: Task, row: PuzzleRow) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    try:
+        return task.parse(row.question), task.encode_answer(row.answer or "")
+    except InputError as error:
+        raise InputError(f"{path} line {row.line}: {error.given}", error.allowed, error.next_step) from None
+
+
+def _wrong_answer(
+    path: Path, task: Task, line: int, question: NDArray[Any], answer: NDArray[Any]
+) -> InputError:
+    """What is wrong with an answer that does not solve its question."""
+    why = "the answer does not solve the question"
+    if isinstance(task, Sudoku):
+        board = task.geometry
+        changed = np.flatnonzero((question != BLANK_TOKEN) & (question != answer))
+        conflict, given_conflict = task.find_conflict(answer), task.find_conflict(question)
+        if given_conflict is not None:
+            first, second, unit = given_conflict
+            digit, where = int(question[first]) - 1, f"{board.cell_name(first)} and {board.cell_name(second)}"
+            why = f"the question has the digit {digit} twice in {board.unit_name(unit)}, at {where}"
+        elif not task.solve(question, limit=1):
+            why = "the question has no solution"
+        elif len(changed):
+            cell = int(changed[0])
+            why = f"the answer says {int(answer[cell]) - 1} where {int(question[cell]) - 1} is given, at "
+            why += board.cell_name(cell)
+        elif conflict is not None:
+            first, second, unit = conflict
+            digit, where = int(answer[first]) - 1, f"{board.cell_name(first)} and {board.cell_name(second)}"
+            why = f"the answer has the digit {digit} twice in {board.unit_name(unit)}, at {where}"
+    return InputError(
+        f"{path} line {line}: {why}", "a question and its solution", "correct or remove this line"
+    )
+
+
+def _read_table(path: Path, task: Task | None) -> tuple[Task, PuzzleSet, array[int]]:
+    """All rows of a CSV, answers checked, and their lines; without a task the first row tells the size."""
+    inputs, labels = bytearray(), bytearray()  # tables may have millions of rows: no object for each
+    ratings, lines = array("i"), array("q")
+    for row in read_rows(path):
+        if task is None:
+            sizes = {16: 4, 36: 6, 81: 9}
+            task = Sudoku(sizes.get(len(row.question.strip()), 9))
+        question, answer = _encode_row(path, task, row)
+        inputs += question.tobytes()
+        labels += answer.tobytes()
+        ratings.append(-1 if row.rating is None else row.rating)
+        lines.append(row.line)
+    if task is None or not inputs:
+        raise InputError(f"{path}: no row below the header", "one puzzle a line", "add puzzles")
+    examples = PuzzleSet.of_puzzles(
+        np.frombuffer(inputs, dtype=np.uint8).reshape(-1, task.seq_len),
+        np.frombuffer(labels, dtype=np.uint8).reshape(-1, task.seq_len),
+        vocab_size=task.vocab_size,
+        ratings=np.array(ratings, dtype=np.int32),
+    )
+    for low in range(0, len(examples), _CHECKED_TOGETHER):
+        part = slice(low, low + _CHECKED_TOGETHER)
+        right = task.check_batch(examples.inputs[part], examples.labels[part])
+        if not right.all():
+            bad = low + int((~right).argmax())
+            raise _wrong_answer(path, task, lines[bad], examples.inputs[bad], examples.labels[bad])
+    return task, examples, lines
+
+
+def read_puzzle_csv(path: Path, task: Task) -> PuzzleSet:
+    """The puzzles of a CSV file with the columns `question` and `answer`, for scoring a model.
+
+    Raises:
+        InputError: a malformed row or an answer that does not solve its question; names the line.
+    """
+    _, examples, _ = _read_table(Path(path), task)
+    known = examples.ratings is not None and bool((np.asarray(examples.ratings) >= 0).all())
+    return PuzzleSet.of_puzzles(
+        examples.inputs,
+        examples.labels,
+        vocab_size=task.vocab_size,
+        ratings=examples.ratings if known else None,
+    )
+
+
+def _read_puzzles(
+    path: Path, task: Sudoku | None, check_uniqueness: bool, processes: int
+) -> tuple[Sudoku, Candidates]:
+    read_task, examples, lines = _read_table(path, task)
+    assert isinstance(read_task, Sudoku)
+    if check_uniqueness:
+        counts = count_solutions(read_task.size, examples.inputs - np.uint8(BLANK_TOKEN), processes=processes)
+        if (counts != 1).any():
+            bad = int((counts != 1).argmax())
+            try:
+                read_task.validate(examples.inputs[bad])
+            except InputError as error:
+                raise InputError(
+                    f"{path} line {lines[bad]}: {error.given}", error.allowed, error.next_step
+                ) from None
+    ratings = np.array(examples.ratings)
+    for row in np.flatnonzero(ratings < 0).tolist():
+        ratings[row] = read_task.rate(examples.inputs[row])
+    shift = np.uint8(BLANK_TOKEN)
+    return read_task, Candidates(
+        questions=examples.inputs - shift, answers=examples.labels - shift, ratings=ratings
+    )
+
+
+def _classes(size: int, puzzles: Candidates) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first row equal to each row up to symmetry, as a puzzle and as what splits must not share."""
+    same = SymmetryIndex(size, with_masks=True).add(puzzles.answers, puzzles.questions > 0)
+    return same, SymmetryIndex(size, with_masks=False).add(puzzles.answers) if size == 9 else same
+
+
+def import_sudoku(
+    source: Path,
+    out: Path,
+    *,
+    test: Path | None = None,
+    test_fraction: float = 0.1,
+    size: int | None = None,
+    seed: int = 0,
+    check_uniqueness: bool = True,
+    processes: int = 1,
+) -> dict[str, Any]:
+    """Imports puzzles from CSV in the Sudoku-Extreme schema (`source,question,answer,rating`).
+
+    Puzzles equal up to symmetry to an earlier one are left out, and so are training puzzles that would give
+    away test puzzles; the result says how many. A rating that the file does not give is computed.
+
+    Args:
+        source: the CSV file.
+        out: the folder to write.
+        test: a CSV file of test puzzles; None takes them from `source`.
+        test_fraction: the share of `source` to test on where `test` is None. Puzzles with one solution grid
+            stay together (9x9).
+        size: 4, 6 or 9; None tells it from the first row.
+        seed: chooses which puzzles are for testing.
+        check_uniqueness: whether to prove that each puzzle has only one solution.
+        processes: how many processes do that.
+
+    Returns:
+        `dir`, `train`, `test`, `sha256`, `left_out` (`duplicates`, `overlap`).
+
+    Raises:
+        InputError: a bad row (names file and line), too few rows, or something else at `out`. Nothing is
+            written then.
+    """
+    _check_counts(1, 0, seed, processes)
+    if not 0 <= test_fraction < 1:
+        raise InputError(f"--test-fraction {test_fraction}", "0 or more and less than 1", "give such a share")
+    check_output(out)
+    task, puzzles = _read_puzzles(source, None if size is None else Sudoku(size), check_uniqueness, processes)
+    for_test = np.zeros(len(puzzles.answers), dtype=np.bool_)
+    if test is not None:
+        _, more = _read_puzzles(test, task, check_uniqueness, processes)
+        puzzles = Candidates.joined([more, puzzles])
+        for_test = np.arange(len(puzzles.answers)) < len(more.answers)
+    same, shared = _classes(task.size, puzzles)
+    if test is None:
+        chance = uniforms(seed, np.arange(len(shared), dtype=np.int64), 1)[:, 0]
+        for_test = _first_classes(shared, chance, test_fraction)
+    first = same == np.arange(len(same))
+    leaking = ~for_test & np.isin(shared, shared[for_test])
+    # A training puzzle equal to a test puzzle is an overlap; one equal to another of its split a duplicate.
+    kept = first & ~leaking
+    left_out = {"duplicates": int((~first & ~leaking).sum()), "overlap": int(leaking.sum())}
+    splits = [_puzzle_set(task, puzzles.select(kept & chosen)) for chosen in (~for_test, for_test)]
+    if not len(splits[0]):
+        raise InputError(
+            f"{source}: no puzzle left to train on",
+            "puzzles that are not in the test set",
+            "give more puzzles",
+        )
+    info = {"generator": "thinkling data import sudoku", "seed": seed, "left_out": left_out}
+    sha256 = write_dataset(out, splits[0], splits[1], task_settings=task.settings(), info=info)
+    counts = {"train": len(splits[0]), "test": len(splits[1])}
+    return {"dir": str(out), **counts, "sha256": sha256, "left_out": left_out}
+
+
+def _first_classes(
+    classes: NDArray[np.int64], chance: NDArray[np.float64], share: float
+) -> NDArray[np.bool_]:
+    """Marks whole classes, in the order of their chances, until the share of all rows is reached. [N]"""
+    wanted = round(share * len(classes))
+    names, counts = np.unique(classes, return_counts=True)
+    order = chance[names].argsort()
+    before = counts[order].cumsum() - counts[order]
+    return np.isin(classes, names[order][before < wanted])

@@ -1,0 +1,118 @@
+"""Examples of a data set, ready for the slots: chosen, symmetrically varied, labelled.
+
+Shapes: K items, N examples, L positions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thinkling.data.batch import PuzzleBatch
+from thinkling.data.puzzle_set import PuzzleSet
+from thinkling.data.sampling import example_of_item, uniforms
+from thinkling.tasks.task import Task
+from thinkling.thinking.slots import Question
+
+_CHOICE_STREAM = 0xC401CE
+_SYMMETRY_STREAM = 0x5377
+"""Keep the draws of choice and symmetry apart from each other and from the order of the groups."""
+
+
+class Examples:
+    """One split of a data set with its task.
+
+    Args:
+        puzzles: the split.
+        task: whose symmetries vary the training items.
+        augment: whether `items` applies a random symmetry to each.
+    """
+
+    def __init__(self, puzzles: PuzzleSet, task: Task, *, augment: bool) -> None:
+        self.puzzles = puzzles
+        self.task = task
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.puzzles.inputs)
+
+    def items(self, items: NDArray[np.int64], seed: int) -> PuzzleBatch:
+        """Training items [K]: every epoch shows each group once, by one example of one of its puzzles.
+
+        An item depends on (seed, item) only.
+        """
+        inputs, labels, puzzle_ids = self.puzzles.examples(self._rows(items, seed))
+        if self.augment:
+            draws = uniforms(seed ^ _SYMMETRY_STREAM, items, self.task.augment_numbers)
+            inputs, labels = self.task.augment(inputs, labels, draws)
+        return PuzzleBatch(
+            inputs=torch.from_numpy(inputs.astype(np.int64)),
+            labels=torch.from_numpy(labels.astype(np.int64)),
+            puzzle_ids=torch.from_numpy(puzzle_ids.astype(np.int64)),
+        )
+
+    def first(self, count: int) -> Examples:
+        """The first `count` examples."""
+        part = dataclasses.replace(
+            self.puzzles,
+            inputs=self.puzzles.inputs[:count],
+            labels=self.puzzles.labels[:count],
+            puzzle_ids=self.puzzles.puzzle_ids[:count],
+        )
+        return Examples(part, self.task, augment=self.augment)
+
+    def questions(self) -> Iterator[Question]:
+        """The examples as they are, in order."""
+        for row in range(len(self)):
+            yield Question(inputs=self.puzzles.inputs[row], puzzle_id=int(self.puzzles.puzzle_ids[row]))
+
+    def _rows(self, items: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+        groups, puzzles = self.puzzles.group_indices, self.puzzles.puzzle_indices
+        group = example_of_item(seed, items, len(groups) - 1)
+        draws = uniforms(seed ^ _CHOICE_STREAM, items, 2)
+        puzzle = _within(groups[group], groups[group + 1], draws[:, 0])
+        return _within(puzzles[puzzle], puzzles[puzzle + 1], draws[:, 1])
+
+
+def hold_out(puzzles: PuzzleSet, groups: int) -> tuple[PuzzleSet, PuzzleSet]:
+    """Split off the last `groups` groups (at most a fifth of all) as validation examples: (rest, held out).
+
+    Of a held-out group only the first puzzle is kept: the others are its symmetric copies.
+    """
+    total = len(puzzles.group_indices) - 1
+    cut = total - min(groups, total // 5)
+    first_puzzles = puzzles.group_indices[cut:total]
+    return _of_puzzles(puzzles, range(int(puzzles.group_indices[cut]))), _of_puzzles(
+        puzzles, first_puzzles.tolist()
+    )
+
+
+def _of_puzzles(puzzles: PuzzleSet, chosen: Sequence[int]) -> PuzzleSet:
+    """The set with only the puzzles named, in ascending order."""
+    kept = np.asarray(chosen, dtype=np.int64)
+    starts, ends = puzzles.puzzle_indices[kept], puzzles.puzzle_indices[kept + 1]
+    rows = np.concatenate([np.arange(low, high) for low, high in zip(starts, ends, strict=True)]).astype(
+        np.int64
+    )
+    group_of_puzzle = np.searchsorted(puzzles.group_indices, kept, side="right")
+    borders = np.flatnonzero(np.diff(group_of_puzzle)) + 1
+    return dataclasses.replace(
+        puzzles,
+        inputs=puzzles.inputs[rows],
+        labels=puzzles.labels[rows],
+        puzzle_ids=puzzles.puzzle_ids[rows],
+        puzzle_identifiers=puzzles.puzzle_identifiers[kept],
+        puzzle_indices=np.concatenate([[0], np.cumsum(ends - starts)]).astype(np.int32),
+        group_indices=np.concatenate([[0], borders, [len(kept)]]).astype(np.int32),
+        ratings=None if puzzles.ratings is None else puzzles.ratings[rows],
+    )
+
+
+def _within(
+    low: NDArray[np.integer], high: NDArray[np.integer], draw: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    return low.astype(np.int64) + np.floor(draw * (high - low)).astype(np.int64)

@@ -1,0 +1,28 @@
+"""`thinkling.load`: the model of a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from thinkling.artifacts.run_folder import find_model_folder, read_config
+from thinkling.errors import InputError
+from thinkling.nn.precision import ComputeDtype
+from thinkling.puzzles.puzzle_model import PuzzleModel
+
+
+def load(run: str | Path, *, device: str = "auto", compute_dtype: ComputeDtype = "auto") -> PuzzleModel:
+    """Load a model from a run folder, a checkpoint inside one, or a folder written by `save_pretrained`.
+
+    Args:
+        run: the folder.
+        device: auto, cpu, cuda or mps.
+        compute_dtype: auto, float32 or bfloat16.
+
+    Raises:
+        InputError: the folder is missing, half-written, damaged, or of an unknown product.
+    """
+    folder = find_model_folder(run)
+    product = read_config(folder).get("product")
+    if product != "puzzles":
+        raise InputError(f"product {product!r} in {folder / 'config.json'}", "puzzles", "use a puzzle run")
+    return PuzzleModel.from_folder(folder, device=device, compute_dtype=compute_dtype)

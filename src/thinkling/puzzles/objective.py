@@ -1,0 +1,183 @@
+"""What the trainer needs to know of puzzles: slots that take examples, one segment's loss, a validation.
+
+Shapes: B local slots of this rank, K slots that take a new example, L positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thinkling.data.batch import PuzzleBatch
+from thinkling.nn.casting import weights_cast_once
+from thinkling.nn.cross_entropy import LossName
+from thinkling.nn.precision import ComputeDtype, resolve_dtype
+from thinkling.puzzles.evaluate import evaluate
+from thinkling.puzzles.examples import Examples
+from thinkling.puzzles.hrm import HRM
+from thinkling.puzzles.puzzle_model import halt_rule
+from thinkling.puzzles.trm import TRM
+from thinkling.thinking.carry import Carry
+from thinkling.thinking.halting import HaltingConfig, HaltRule, exploration_least_steps
+from thinkling.thinking.slots import Slots, training_segment
+from thinkling.thinking.supervision import SegmentLoss, segment_loss
+from thinkling.training.objective import Loss, Shard
+
+_EXPLORATION_STREAM = 0x5EED
+"""Keeps the draws of exploration apart from those of the data order."""
+
+
+class PuzzleObjective:
+    """Deep supervision with adaptive computation time on a data set of puzzles.
+
+    Slot s of the whole batch takes the items s, s + batch_size, s + 2 * batch_size … of the data order, whenever it
+    halts. So the data order does not depend on the number of ranks, and a resume needs no more than the slots' counters.
+
+    Args:
+        model: HRM or TRM, on its device.
+        train: training examples.
+        validation: held-out examples, scored with halting as in use and with all steps.
+        halting: adaptive computation time.
+        loss: token loss.
+        batch_size: slots over all ranks.
+        seed: of data order, augmentation and exploration.
+        shard: this rank's part.
+        description: stored in the run's config.json.
+        compute_dtype: dtype of matrix products.
+    """
+
+    validation_metric = "exact_accuracy"
+
+    def __init__(
+        self,
+        model: HRM | TRM,
+        train: Examples,
+        validation: Examples,
+        *,
+        halting: HaltingConfig,
+        loss: LossName,
+        batch_size: int,
+        seed: int,
+        shard: Shard | None = None,
+        description: Mapping[str, Any] | None = None,
+        compute_dtype: ComputeDtype = "auto",
+    ) -> None:
+        self.model = model
+        self.train = train
+        self.validation = validation
+        self.halting = halting
+        self.loss_name = loss
+        self.batch_size = batch_size
+        self.seed = seed
+        self.slots = np.arange(batch_size, dtype=np.int64)[(shard or Shard()).local(batch_size)]
+        self.description = dict(description or {})
+        model.compute_dtype = resolve_dtype(compute_dtype, model.device)
+
+    def fresh_state(self) -> Slots:
+        """Halted slots that have taken no example yet."""
+        local, device = len(self.slots), self.model.device
+        nothing = torch.zeros(local, self.model.config.seq_len, dtype=torch.int64, device=device)
+        zeros = torch.zeros(local, dtype=torch.int64, device=device)
+        batch = PuzzleBatch(inputs=nothing, puzzle_ids=zeros, labels=nothing)
+        return Slots(carry=self.model.fresh_carry(local), batch=batch, refills=zeros)
+
+    def loss(self, forward: Callable[..., Any], state: Slots, step: int) -> tuple[Slots, Loss]:
+        """One segment of every slot."""
+        self.model.train()
+        state = state.refill(self._take)
+        least = exploration_least_steps(self.seed ^ _EXPLORATION_STREAM, step, self.slots, self.halting)
+        with weights_cast_once(self.model, self.model.compute_dtype):
+            segment = training_segment(
+                forward,
+                state.carry,
+                state.batch,
+                config=self.halting,
+                least_steps=torch.from_numpy(least).to(self.model.device),
+            )
+        assert state.batch.labels is not None
+        loss = segment_loss(
+            segment.output,
+            state.batch.labels,
+            halted=segment.carry.halted,
+            steps=segment.carry.steps,
+            loss=self.loss_name,
+            target_q_continue=segment.target_q_continue,
+        )
+        after = Slots(carry=segment.carry, batch=state.batch, refills=state.refills)
+        count = torch.tensor(len(self.slots), device=self.model.device)
+        return after, Loss(total=loss.total, count=count, metrics=_metrics(loss, count))
+
+    def state_tensors(self, state: Slots) -> dict[str, Tensor]:
+        """The slots by name; each tensor has the local slots as its leading dimension."""
+        assert state.batch.labels is not None
+        return {
+            "z_H": state.carry.z_H,
+            "z_L": state.carry.z_L,
+            "steps": state.carry.steps,
+            "halted": state.carry.halted,
+            "inputs": state.batch.inputs,
+            "labels": state.batch.labels,
+            "puzzle_ids": state.batch.puzzle_ids,
+            "refills": state.refills,
+        }
+
+    def restore_state(self, tensors: Mapping[str, Tensor]) -> Slots:
+        """The slots from their tensors."""
+        here = {name: tensor.to(self.model.device) for name, tensor in tensors.items()}
+        dtype = self.model.compute_dtype
+        return Slots(
+            carry=Carry(
+                z_H=here["z_H"].to(dtype),
+                z_L=here["z_L"].to(dtype),
+                steps=here["steps"],
+                halted=here["halted"],
+            ),
+            batch=PuzzleBatch(inputs=here["inputs"], puzzle_ids=here["puzzle_ids"], labels=here["labels"]),
+            refills=here["refills"],
+        )
+
+    def restarted_state(self, state: Slots) -> Slots:
+        """Every slot halted, so that it takes its next example and starts from the initial state."""
+        return Slots(carry=self.model.fresh_carry(len(self.slots)), batch=state.batch, refills=state.refills)
+
+    def validate(self) -> dict[str, float]:
+        """Scores with halting as in use, and with every step run."""
+        self.model.eval()
+        rule = halt_rule("q", self.halting, self.validation.task)
+        halting = evaluate(self.model, self.validation, rule, max_steps=self.halting.max_steps)
+        fixed = evaluate(
+            self.model, self.validation, HaltRule(name="never"), max_steps=self.halting.max_steps
+        )
+        return {
+            "exact_accuracy": halting.exact_accuracy,
+            "exact_accuracy_fixed": fixed.exact_accuracy,
+            "cell_accuracy": halting.cell_accuracy,
+            "mean_steps": halting.mean_steps,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """What the run is, for config.json."""
+        return self.description
+
+    def _take(self, slots: Tensor, refills: Tensor) -> PuzzleBatch:
+        """The next examples of K local slots that have had `refills` [K] examples each."""
+        items = refills.cpu().numpy() * self.batch_size + self.slots[slots.cpu().numpy()]
+        return self.train.items(items, self.seed).to(self.model.device)
+
+
+def _metrics(loss: SegmentLoss, slots: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    metrics = {
+        "lm_loss": (loss.lm_loss, slots),
+        "q_halt_loss": (loss.q_halt_loss, slots),
+        "accuracy": (loss.accuracy, loss.count),
+        "exact_accuracy": (loss.exact_accuracy, loss.count),
+        "q_halt_accuracy": (loss.q_halt_accuracy, loss.count),
+        "mean_steps": (loss.steps, loss.count),
+    }
+    if loss.q_continue_loss is not None:
+        metrics["q_continue_loss"] = (loss.q_continue_loss, slots)
+    return metrics

@@ -1,0 +1,252 @@
+"""What HRM and TRM share: the embedding of the question, the carry, the two heads, and one segment.
+
+Architecture only: no optimiser, no loss, no file.
+
+Shapes: B batch (slots), L positions of the sequence, P positions of the puzzle prefix, S = P + L, D width,
+V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from thinkling.data.batch import PuzzleBatch
+from thinkling.errors import InputError
+from thinkling.nn.block import Block, Mixing
+from thinkling.nn.casting import Embedding, Linear, weights_cast_once
+from thinkling.nn.init import truncated_normal_
+from thinkling.nn.rope import rope_tables
+from thinkling.nn.sparse_embedding import SparseEmbedding
+from thinkling.thinking.carry import Carry, SegmentOutput, fresh_carry
+from thinkling.thinking.cycles import GradientThrough, Level, run_cycles
+
+Positions = Literal["rope", "learned", "none"]
+"""How a position is told apart: rotary tables, a learned row, or not at all (the MLP over positions needs none)."""
+
+HALT_BIAS_AT_START = -5.0
+"""Initial bias of both Q values: nothing halts before it has learned when (HRM's and TRM's code)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReasonerConfig:
+    """Architecture of a latent-space reasoner."""
+
+    vocab_size: int
+    """Tokens, padding included."""
+    seq_len: int
+    """Positions of question and answer."""
+    num_puzzle_ids: int = 1
+    """Rows of the puzzle embedding; row 0 is the blank puzzle."""
+    puzzle_emb_dim: int = 0
+    """Width of a puzzle embedding; 0 turns it off."""
+    puzzle_emb_len: int = 0
+    """Positions of the puzzle prefix; 0: as many as `puzzle_emb_dim` fills."""
+    hidden_size: int = 512
+    """Width of the latent state."""
+    num_heads: int = 8
+    """Attention heads."""
+    expansion: float = 4.0
+    """Feed-forward expansion before the 2/3 of SwiGLU."""
+    inner_multiple: int = 256
+    """Feed-forward widths are rounded up to a multiple of this."""
+    mixing: Mixing = "attention"
+    """How positions exchange information."""
+    positions: Positions = "rope"
+    """How positions are told apart."""
+    H_cycles: int = 2
+    """High-level cycles in a segment (N)."""
+    L_cycles: int = 2
+    """Low-level steps in a high-level cycle (T)."""
+    norm_eps: float = 1e-5
+    """Added to the mean square in every norm."""
+    rope_base: float = 10000.0
+    """Base of the rotary frequencies."""
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_heads or (self.hidden_size // self.num_heads) % 2:
+            raise InputError(
+                f"hidden_size {self.hidden_size} with num_heads {self.num_heads}",
+                "heads that divide the width into even sizes",
+                "change model.hidden_size or model.num_heads",
+            )
+        for name in (
+            "vocab_size",
+            "seq_len",
+            "num_puzzle_ids",
+            "hidden_size",
+            "num_heads",
+            "H_cycles",
+            "L_cycles",
+        ):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}", "1 or more", f"set model.{name}")
+        if self.puzzle_emb_len and not self.puzzle_emb_dim:
+            raise InputError(
+                f"puzzle_emb_len {self.puzzle_emb_len} without an embedding",
+                "0, or a puzzle_emb_dim above 0",
+                "set model.puzzle_emb_dim",
+            )
+        if self.puzzle_emb_dim > self.prefix_len * self.hidden_size:
+            raise InputError(
+                f"puzzle_emb_dim {self.puzzle_emb_dim}",
+                f"up to {self.prefix_len} prefix positions of width {self.hidden_size}",
+                "raise model.puzzle_emb_len",
+            )
+
+    @property
+    def prefix_len(self) -> int:
+        """P, positions of the puzzle prefix."""
+        return self.puzzle_emb_len or -(-self.puzzle_emb_dim // self.hidden_size)
+
+    @property
+    def total_len(self) -> int:
+        """S = P + L."""
+        return self.prefix_len + self.seq_len
+
+
+class ReasonerLevel(nn.Module):
+    """One recurrent module: add the injection to the state, then the blocks. [B, S, D] x 2 -> [B, S, D]."""
+
+    def __init__(self, config: ReasonerConfig, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            Block(
+                width=config.hidden_size,
+                heads=config.num_heads,
+                positions=config.total_len,
+                expansion=config.expansion,
+                mixing=config.mixing,
+                norm_eps=config.norm_eps,
+                inner_multiple=config.inner_multiple,
+            )
+            for _ in range(layers)
+        )
+
+    def forward(self, state: Tensor, injection: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+        state = state + injection
+        for layer in self.layers:
+            state = layer(state, rotary)
+        return state
+
+
+class Reasoner(nn.Module):
+    """A recurrent model that refines its answer segment by segment."""
+
+    gradient: ClassVar[GradientThrough]
+    H_init: Tensor
+    L_init: Tensor
+    rope_cos: Tensor
+    rope_sin: Tensor
+
+    def __init__(self, config: ReasonerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype = torch.float32
+        width = config.hidden_size
+        self.embed_tokens = Embedding(config.vocab_size, width)
+        self.embed_pos = Embedding(config.total_len, width) if config.positions == "learned" else None
+        self.puzzle_emb = (
+            SparseEmbedding(config.num_puzzle_ids, config.puzzle_emb_dim) if config.puzzle_emb_dim else None
+        )
+        self.lm_head = Linear(width, config.vocab_size)
+        self.q_head = Linear(width, 2, bias=True)
+        self.register_buffer("H_init", torch.empty(width))
+        self.register_buffer("L_init", torch.empty(width))
+        if config.positions == "rope":
+            cos, sin = rope_tables(config.total_len, width // config.num_heads, config.rope_base)
+            self.register_buffer("rope_cos", cos, persistent=False)
+            self.register_buffer("rope_sin", sin, persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.H_init.device
+
+    def levels(self) -> tuple[nn.Module, nn.Module]:
+        """(low-level module, high-level module)."""
+        raise TypeError(f"{type(self).__name__} does not say which modules it iterates")
+
+    @torch.no_grad()
+    def initialize(self, seed: int) -> None:
+        """Draw all weights from a seed: LeCun normal, embeddings with deviation 1/sqrt(D), Q head at rest."""
+        generator = torch.Generator().manual_seed(seed)
+        embedding_std = 1 / math.sqrt(self.config.hidden_size)
+        for module in self.modules():
+            if isinstance(module, Linear):
+                truncated_normal_(module.weight, 1 / math.sqrt(module.weight.shape[1]), generator)
+            elif isinstance(module, Embedding):
+                truncated_normal_(module.weight, embedding_std, generator)
+        truncated_normal_(self.H_init, 1.0, generator)
+        truncated_normal_(self.L_init, 1.0, generator)
+        self.q_head.weight.zero_()
+        assert self.q_head.bias is not None
+        self.q_head.bias.fill_(HALT_BIAS_AT_START)
+
+    def embed(self, batch: PuzzleBatch) -> Tensor:
+        """The question as the input of every cycle. [B, L] -> [B, S, D] in the compute dtype."""
+        x: Tensor = self.embed_tokens(batch.inputs, self.compute_dtype)
+        if self.puzzle_emb is not None:
+            rows = self.puzzle_emb(batch.puzzle_ids)
+            room = self.config.prefix_len * self.config.hidden_size - rows.shape[1]
+            prefix = nn.functional.pad(rows, (0, room)).view(len(rows), self.config.prefix_len, -1)
+            x = torch.cat((prefix.to(x.dtype), x), dim=1)
+        if self.embed_pos is not None:
+            x = math.sqrt(0.5) * (x + self.embed_pos.cast_weight(x.dtype))
+        return x * math.sqrt(self.config.hidden_size)
+
+    def fresh_carry(self, batch_size: int) -> Carry:
+        """A carry whose slots are all halted, so that their first segment starts from the initial state."""
+        config = self.config
+        return fresh_carry(
+            batch_size, config.total_len, config.hidden_size, dtype=self.compute_dtype, device=self.device
+        )
+
+    def segment(self, carry: Carry, batch: PuzzleBatch) -> tuple[Carry, SegmentOutput]:
+        """One segment: reset the slots that come in halted, run the cycles, read the heads.
+
+        Args:
+            carry: state of B slots.
+            batch: `inputs` [B, L], `puzzle_ids` [B] (a PuzzleBatch, a mapping, or any object with these names).
+
+        Returns:
+            The new carry, without gradient and with no slot halted, and the output of the segment. When to stop is
+            decided outside.
+        """
+        batch = PuzzleBatch.of(batch)
+        with weights_cast_once(self, self.compute_dtype):
+            fresh = carry.halted.view(-1, 1, 1)
+            low, high = self._bound_levels()
+            z_H, z_L = run_cycles(
+                torch.where(fresh, self.H_init.to(carry.z_H.dtype), carry.z_H),
+                torch.where(fresh, self.L_init.to(carry.z_L.dtype), carry.z_L),
+                self.embed(batch),
+                low=low,
+                high=high,
+                H_cycles=self.config.H_cycles,
+                L_cycles=self.config.L_cycles,
+                gradient=self.gradient,
+            )
+            q = self.q_head(z_H[:, 0]).float()
+            logits = self.lm_head(z_H[:, self.config.prefix_len :])
+        steps = torch.where(carry.halted, 0, carry.steps) + 1
+        new_carry = Carry(
+            z_H=z_H.detach(), z_L=z_L.detach(), steps=steps, halted=torch.zeros_like(carry.halted)
+        )
+        return new_carry, SegmentOutput(logits=logits, q_halt=q[:, 0], q_continue=q[:, 1])
+
+    forward = segment
+
+    def _bound_levels(self) -> tuple[Level, Level]:
+        """The two modules with the rotary tables filled in, the tables cast once."""
+        rotary = None
+        if self.config.positions == "rope" and self.config.mixing == "attention":
+            rotary = (self.rope_cos.to(self.compute_dtype), self.rope_sin.to(self.compute_dtype))
+        low, high = self.levels()
+        return (lambda state, injection: low(state, injection, rotary)), (
+            lambda state, injection: high(state, injection, rotary)
+        )

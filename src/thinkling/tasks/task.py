@@ -1,0 +1,83 @@
+"""What a task is: it owns its examples' encoding, its symmetries and its judge.
+
+Shapes: N examples, L positions, K uniform numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Task(Protocol):
+    """One kind of question. Everything here is numpy; no model and no tensor library is involved."""
+
+    @property
+    def name(self) -> str:
+        """The task's name in the registry."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are, padding (0) included."""
+        ...
+
+    @property
+    def seq_len(self) -> int:
+        """L: positions of a question and of its answer."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the grid a sequence shows."""
+        ...
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Rows and columns of the blocks that a picture sets apart; the whole grid where there are none."""
+        ...
+
+    @property
+    def augment_numbers(self) -> int:
+        """K: how many uniform numbers choose one symmetric copy."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What `tasks.registry.get_task` needs to build this task again; JSON values only."""
+        ...
+
+    def parse(self, text: str) -> NDArray[np.uint8]:
+        """The tokens [L] of a question; InputError naming the cell and character where it is malformed."""
+        ...
+
+    def encode_answer(self, text: str) -> NDArray[np.uint8]:
+        """The tokens [L] of a complete answer; InputError as for `parse`."""
+        ...
+
+    def format(self, tokens: NDArray[Any]) -> str:
+        """The text of tokens [L] of a question or an answer."""
+        ...
+
+    def validate(self, tokens: NDArray[Any]) -> None:
+        """InputError where a question [L] breaks the task's rules or has no, or more than one, answer."""
+        ...
+
+    def augment(
+        self, inputs: NDArray[Any], labels: NDArray[Any], uniforms: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """A symmetric copy of each example [N, L], chosen by the uniform numbers [N, K]."""
+        ...
+
+    def check(self, question: str, answer: str) -> bool:
+        """Whether a text answers a question. Needs no label."""
+        ...
+
+    def check_batch(self, inputs: NDArray[Any], answers: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether each row of `answers` [N, L] answers its question [N, L]. [N]"""
+        ...
+
+    def rate(self, tokens: NDArray[Any]) -> int:
+        """How hard a question [L] is; the task says in which unit."""
+        ...

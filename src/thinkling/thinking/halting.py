@@ -1,0 +1,115 @@
+"""When a slot stops: the decision in training (with exploration) and the rules at inference.
+
+HRM (arXiv 2506.21734, section 2.4) stops where Q_halt > Q_continue; TRM (arXiv 2510.04871, section 4.6) learns Q_halt
+only and stops where it is above zero.
+
+Shapes: B slots, L positions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thinkling.data.sampling import uniforms
+from thinkling.errors import InputError
+
+HaltLearning = Literal["q_learning", "halt_only"]
+"""`q_learning`: HRM's halt and continue values with a bootstrapped target. `halt_only`: TRM's single value."""
+
+HaltRuleName = Literal["q", "valid", "never"]
+"""What stops a slot at inference: its Q value, the task's own validity check, or only the step limit."""
+
+Check = Callable[[NDArray[np.integer], NDArray[np.integer]], NDArray[np.bool_]]
+"""(questions [B, L], answers [B, L]) -> [B] bool: the answer is valid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HaltingConfig:
+    """Adaptive computation time: how slots halt in training and, by default, at inference."""
+
+    learning: HaltLearning = "q_learning"
+    """Which Q values are learned."""
+    max_steps: int = 16
+    """Segments after which a slot halts in any case."""
+    exploration: float = 0.1
+    """Probability, per slot and step in training, that halting needs a random least number of steps (2..max_steps)."""
+    threshold: float = 0.5
+    """At inference: least probability of being right at which a slot may halt."""
+    confirmations: int = 0
+    """At inference: further segments in a row that must agree before a slot halts."""
+
+    def __post_init__(self) -> None:
+        if self.max_steps < 1:
+            raise InputError(f"max_steps {self.max_steps}", "1 or more", "set halting.max_steps")
+        if not 0 <= self.exploration <= 1:
+            raise InputError(f"exploration {self.exploration}", "0 to 1", "set halting.exploration")
+        if not 0 < self.threshold < 1:
+            raise InputError(
+                f"threshold {self.threshold}", "between 0 and 1, both excluded", "set halting.threshold"
+            )
+        if self.confirmations < 0:
+            raise InputError(f"confirmations {self.confirmations}", "0 or more", "set halting.confirmations")
+
+
+def wants_to_halt(q_halt: Tensor, q_continue: Tensor, learning: HaltLearning) -> Tensor:
+    """The decision of the Q values alone, strictly greater as in the official code. [B] bool."""
+    return q_halt > (q_continue if learning == "q_learning" else 0)
+
+
+def halt_in_training(
+    q_halt: Tensor, q_continue: Tensor, steps: Tensor, least_steps: Tensor, config: HaltingConfig
+) -> Tensor:
+    """Halt where the Q values say so, but not before `least_steps` [B], and always at the limit. [B] bool."""
+    willing = wants_to_halt(q_halt, q_continue, config.learning) & (steps >= least_steps)
+    return willing | (steps >= config.max_steps)
+
+
+def exploration_least_steps(
+    seed: int, step: int, slots: NDArray[np.int64], config: HaltingConfig
+) -> NDArray[np.int64]:
+    """Least number of steps of each slot at a training step: 0, or with probability `exploration` 2..max_steps. [B].
+
+    Depends on (seed, step, slot) only, so it needs no saved random state and no agreement between ranks.
+    """
+    draws = uniforms(seed, slots + (step << 20), 2)
+    explored = 2 + np.floor(draws[:, 1] * max(1, config.max_steps - 1)).astype(np.int64)
+    return np.where(draws[:, 0] < config.exploration, explored, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HaltRule:
+    """Stopping at inference. Called once a segment with what every slot says."""
+
+    name: HaltRuleName
+    """Which rule."""
+    learning: HaltLearning = "halt_only"
+    """Which Q values the model has learned."""
+    threshold: float = 0.5
+    """`q`: least probability of being right."""
+    confirmations: int = 0
+    """`q`: further segments in a row that must agree."""
+    check: Check | None = None
+    """`valid`: the task's judge."""
+
+    def __post_init__(self) -> None:
+        if self.name == "valid" and self.check is None:
+            raise InputError("halting by 'valid'", "a task with a checker", "use --halt q or --halt never")
+
+    def willing(self, q_halt: Tensor, q_continue: Tensor, answers: Tensor, questions: Tensor) -> Tensor:
+        """Slots that would stop now, confirmations aside. [B] bool."""
+        if self.name == "never":
+            return torch.zeros_like(q_halt, dtype=torch.bool)
+        if self.name == "valid":
+            assert self.check is not None
+            valid = self.check(questions.cpu().numpy(), answers.cpu().numpy())
+            return torch.from_numpy(valid).to(q_halt.device)
+        margin = math.log(self.threshold / (1 - self.threshold))
+        return q_halt - (q_continue if self.learning == "q_learning" else 0) > margin

@@ -1,0 +1,229 @@
+"""Slots: one mechanism for training and for inference.
+
+A slot holds one question, its carry and its step count. In training a halted slot takes the next training example; at
+inference it takes the next waiting question, and when none waits it is dropped: the batch shrinks with the work.
+
+Shapes: B slots, L positions.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thinkling.data.batch import PuzzleBatch
+from thinkling.thinking.carry import Carry, SegmentOutput
+from thinkling.thinking.halting import HaltingConfig, HaltRule, halt_in_training
+from thinkling.thinking.halting_loss import continue_target
+from thinkling.thinking.trace import SegmentTrace
+
+Forward = Callable[[Carry, PuzzleBatch], tuple[Carry, SegmentOutput]]
+"""One segment: resets the slots that come in halted, runs the cycles, returns a carry in which no slot is halted."""
+
+
+class Thinker(Protocol):
+    """What the slot machine needs of a model."""
+
+    def fresh_carry(self, batch_size: int) -> Carry:
+        """A carry whose slots are all halted."""
+
+    def segment(self, carry: Carry, batch: PuzzleBatch) -> tuple[Carry, SegmentOutput]:
+        """One segment."""
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slots:
+    """The slots of a training run."""
+
+    carry: Carry
+    batch: PuzzleBatch
+    refills: Tensor
+    """[B] integer: examples each slot has taken so far, the present one included."""
+
+    def refill(self, take: Callable[[Tensor, Tensor], PuzzleBatch]) -> Slots:
+        """Give every halted slot its next example; the others keep theirs.
+
+        Args:
+            take: (slots [K], how many examples each has had [K]) -> their next examples, a batch of K.
+        """
+        empty = self.carry.halted.nonzero().squeeze(-1)
+        if empty.numel() == 0:
+            return self
+        offered = take(empty, self.refills[empty])
+        refills = self.refills.index_add(0, empty, torch.ones_like(empty))
+        return Slots(carry=self.carry, batch=self.batch.put(empty, offered), refills=refills)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSegment:
+    """One segment of every slot, with the halting decision and the target of the continue value."""
+
+    carry: Carry
+    output: SegmentOutput
+    target_q_continue: Tensor | None
+
+
+def training_segment(
+    forward: Forward, carry: Carry, batch: PuzzleBatch, *, config: HaltingConfig, least_steps: Tensor
+) -> TrainingSegment:
+    """Run one segment with gradient, decide who halts, and look one segment ahead where Q-learning needs it.
+
+    Args:
+        forward: the model (or its data-parallel wrapper).
+        carry: state of B slots; halted ones start anew.
+        batch: what the slots hold.
+        config: halting in training.
+        least_steps: [B] steps before which exploration forbids halting.
+    """
+    carry, output = forward(carry, batch)
+    with torch.no_grad():
+        halted = halt_in_training(output.q_halt, output.q_continue, carry.steps, least_steps, config)
+        target = None
+        if config.learning == "q_learning":
+            _, ahead = forward(carry, batch)
+            target = continue_target(ahead.q_halt, ahead.q_continue, carry.steps >= config.max_steps)
+    return TrainingSegment(carry=carry.with_halted(halted), output=output, target_q_continue=target)
+
+
+# --- inference --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question of the stream."""
+
+    inputs: NDArray[np.integer]
+    """[L] tokens."""
+    puzzle_id: int = 0
+    """Row of the puzzle embedding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came out of a slot."""
+
+    index: int
+    """Place of the question in the stream."""
+    tokens: NDArray[np.int64]
+    """[L] answer."""
+    steps: int
+    """Segments spent."""
+    q_halt: float
+    """Probability of being right, by the model's own halt value."""
+    halted: bool
+    """True where the rule stopped the slot, False where the step limit did."""
+    trace: tuple[SegmentTrace, ...] = ()
+    """One entry a segment, where asked for."""
+
+
+class SlotMachine:
+    """Answers a stream of questions with a fixed number of slots.
+
+    Memory is bounded by the slots, not by the stream: at most `slots` questions are in work, and in input order at most
+    `slots * max_steps` finished answers wait for an earlier one.
+    """
+
+    def __init__(
+        self, model: Thinker, rule: HaltRule, *, max_steps: int, slots: int = 64, trace: bool = False
+    ) -> None:
+        self.model = model
+        self.rule = rule
+        self.max_steps = max_steps
+        self.slots = slots
+        self.trace = trace
+
+    def answers(self, questions: Iterable[Question], *, ordered: bool = True) -> Iterator[Answer]:
+        """Answers as their slots halt, or in input order."""
+        finished = self._finished(iter(questions))
+        return _in_order(finished) if ordered else finished
+
+    @torch.inference_mode()
+    def _segment(self, carry: Carry, batch: PuzzleBatch) -> tuple[Carry, SegmentOutput]:
+        return self.model.segment(carry, batch)
+
+    def _finished(self, questions: Iterator[Question]) -> Iterator[Answer]:
+        waiting = enumerate(questions)
+        index: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        agreed = torch.empty(0, dtype=torch.int64)
+        traces: list[list[SegmentTrace]] = []
+        carry = self.model.fresh_carry(0)
+        batch: PuzzleBatch | None = None
+        while True:
+            taken = list(itertools.islice(waiting, self.slots - len(index)))
+            if taken:
+                fresh = self.model.fresh_carry(len(taken))
+                carry = _join(carry, fresh)
+                batch = _stack([question for _, question in taken], batch, fresh.steps.device)
+                index = np.concatenate([index, [place for place, _ in taken]])
+                agreed = torch.cat([agreed, torch.zeros(len(taken), dtype=torch.int64)])
+                traces += [[] for _ in taken]
+            if batch is None or len(index) == 0:
+                return
+            before = carry
+            carry, output = self._segment(carry, batch)
+            answers = output.logits.argmax(-1)
+            willing = self.rule.willing(output.q_halt, output.q_continue, answers, batch.inputs).cpu()
+            agreed = torch.where(willing, agreed + 1, 0)
+            needed = 1 + (self.rule.confirmations if self.rule.name == "q" else 0)
+            halted = agreed >= needed
+            done = halted | (carry.steps.cpu() >= self.max_steps)
+            if self.trace:
+                for slot, entry in enumerate(SegmentTrace.of(before, carry, output)):
+                    traces[slot].append(entry)
+            probabilities = torch.sigmoid(output.q_halt)
+            for slot in done.nonzero().squeeze(-1).tolist():
+                yield Answer(
+                    index=int(index[slot]),
+                    tokens=answers[slot].cpu().numpy(),
+                    steps=int(carry.steps[slot]),
+                    q_halt=float(probabilities[slot]),
+                    halted=bool(halted[slot]),
+                    trace=tuple(traces[slot]),
+                )
+            if bool(done.any()):
+                kept = (~done).nonzero().squeeze(-1)
+                on_device = kept.to(carry.steps.device)
+                carry, batch = carry.select(on_device), batch.select(on_device)
+                index, agreed = index[kept.numpy()], agreed[kept]
+                traces = [traces[slot] for slot in kept.tolist()]
+
+
+def _join(first: Carry, second: Carry) -> Carry:
+    return Carry(
+        z_H=torch.cat([first.z_H, second.z_H]),
+        z_L=torch.cat([first.z_L, second.z_L]),
+        steps=torch.cat([first.steps, second.steps]),
+        halted=torch.cat([first.halted, second.halted]),
+    )
+
+
+def _stack(questions: list[Question], behind: PuzzleBatch | None, device: torch.device) -> PuzzleBatch:
+    """A batch of the questions, behind the questions already in work."""
+    inputs = torch.from_numpy(np.stack([question.inputs for question in questions]).astype(np.int64)).to(
+        device
+    )
+    puzzle_ids = torch.tensor([question.puzzle_id for question in questions], device=device)
+    if behind is not None:
+        inputs = torch.cat([behind.inputs, inputs])
+        puzzle_ids = torch.cat([behind.puzzle_ids, puzzle_ids])
+    return PuzzleBatch(inputs=inputs, puzzle_ids=puzzle_ids)
+
+
+def _in_order(answers: Iterator[Answer]) -> Iterator[Answer]:
+    early: dict[int, Answer] = {}
+    following = 0
+    for answer in answers:
+        early[answer.index] = answer
+        while following in early:
+            yield early.pop(following)
+            following += 1

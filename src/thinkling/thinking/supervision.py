@@ -1,0 +1,97 @@
+"""Deep supervision: every segment has its own loss (HRM section 2.2, TRM section 2.4).
+
+Losses and metrics are sums with counts; whoever reports them divides once, after all ranks are added.
+
+Shapes: B slots, L positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from thinkling.nn.cross_entropy import LossName, token_cross_entropy
+from thinkling.thinking.carry import SegmentOutput
+from thinkling.thinking.halting_loss import q_loss
+
+HALT_LOSS_WEIGHT = 0.5
+"""Weight of the Q losses beside the token loss (HRM's and TRM's code)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentLoss:
+    """Loss and metrics of one segment, as sums."""
+
+    total: Tensor
+    """Scalar, summed over the slots: token loss of each row (mean over its counted tokens) plus half the Q losses."""
+    lm_loss: Tensor
+    """Scalar token part of `total`."""
+    q_halt_loss: Tensor
+    """Scalar, summed over the slots."""
+    q_continue_loss: Tensor | None
+    """Scalar, summed over the slots; None where no continue value is learned."""
+    count: Tensor
+    """Slots that have halted and have counted tokens; the five figures below are sums over these."""
+    accuracy: Tensor
+    """Share of counted tokens right."""
+    exact_accuracy: Tensor
+    """All counted tokens right."""
+    q_halt_accuracy: Tensor
+    """The halt value agrees with being exactly right."""
+    steps: Tensor
+    """Segments spent."""
+
+
+def segment_loss(
+    output: SegmentOutput,
+    labels: Tensor,
+    *,
+    halted: Tensor,
+    steps: Tensor,
+    loss: LossName,
+    target_q_continue: Tensor | None = None,
+    ignore_label: int = -100,
+) -> SegmentLoss:
+    """The loss of one segment and the metrics of the slots that halt with it.
+
+    A row without counted tokens is "exactly right" for the halt target, as in the official code.
+
+    Args:
+        output: logits [B, L, V], q_halt [B], q_continue [B].
+        labels: [B, L].
+        halted: [B] bool, the decision taken after this segment.
+        steps: [B], this segment included.
+        loss: which token loss.
+        target_q_continue: [B] probabilities, or None to leave the continue value untrained.
+    """
+    counted = labels != ignore_label
+    counts = counted.sum(-1)
+    divisor = counts.clamp(min=1)
+    with torch.no_grad():
+        right = counted & (output.logits.argmax(-1) == labels)
+        exact = right.sum(-1) == counts
+        scored = halted & (counts > 0)
+        accuracy = torch.where(scored, (right.float() / divisor.unsqueeze(-1)).sum(-1), 0).sum()
+    lm_loss = (
+        token_cross_entropy(output.logits, labels, loss=loss, ignore_label=ignore_label)
+        / divisor.unsqueeze(-1)
+    ).sum()
+    q_halt_loss = q_loss(output.q_halt, exact).sum()
+    q_continue_loss = None
+    q_losses = q_halt_loss
+    if target_q_continue is not None:
+        q_continue_loss = q_loss(output.q_continue, target_q_continue).sum()
+        q_losses = q_halt_loss + q_continue_loss
+    return SegmentLoss(
+        total=lm_loss + HALT_LOSS_WEIGHT * q_losses,
+        lm_loss=lm_loss.detach(),
+        q_halt_loss=q_halt_loss.detach(),
+        q_continue_loss=None if q_continue_loss is None else q_continue_loss.detach(),
+        count=scored.sum(),
+        accuracy=accuracy,
+        exact_accuracy=(scored & exact).sum(),
+        q_halt_accuracy=(scored & ((output.q_halt >= 0) == exact)).sum(),
+        steps=torch.where(scored, steps, 0).sum(),
+    )

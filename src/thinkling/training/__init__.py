@@ -1,0 +1,1 @@
+"""One loop for every product; it sees an Objective, never a product."""

@@ -1,0 +1,296 @@
+"""The loop that trains every product: step, validate, save, resume, report.
+
+It sees an `Objective` only. Each step: the objective's loss as a sum, divided by the count of all ranks;
+backward; a verdict on whether the result is finite, the same on every rank; update at the rate of this step;
+average.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Generic
+
+import torch
+from torch import Tensor
+
+from thinkling.artifacts.checkpoint import Checkpoint, load_checkpoint, publish, resumable, save_checkpoint
+from thinkling.artifacts.provenance import provenance
+from thinkling.artifacts.run_folder import CONFIG, RunFolder, newest_complete, write_json
+from thinkling.errors import InputError, TrainingStoppedError
+from thinkling.training import distributed
+from thinkling.training.config import TrainConfig
+from thinkling.training.guards import StopRequest
+from thinkling.training.metrics import MetricSums
+from thinkling.training.objective import Loss, Objective, S
+from thinkling.training.report import write_report
+from thinkling.training.run_log import RunLog
+from thinkling.training.train_state import Progress, Stopped, check_same
+from thinkling.training.update import Update
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """How a call of `train` ended."""
+
+    run: Path
+    """The run folder."""
+    step: int
+    """Last step made."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Validation results of the best weights so far; empty if there was no validation yet."""
+    train_seconds: float
+    """Training time over all sessions of the run, validation not counted."""
+    stopped: Stopped
+    """"done": all steps made; "time": the time limit; "signal": asked to stop, to go on with resume."""
+
+
+def train(
+    objective: Objective[S],
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    resume: bool = False,
+    data_sha256: str | None = None,
+    quiet: bool = False,
+) -> TrainResult:
+    """Train until the steps or the time are used up, or a signal asks to stop.
+
+    Under torchrun every rank calls this, inside `distributed.process_group()`, with its own shard of the
+    objective.
+
+    Args:
+        objective: what to train.
+        config: how to train.
+        run_dir: the run folder; made if need be.
+        resume: go on from the newest checkpoint in `run_dir`; from the start where there is none yet.
+        data_sha256: content hash of the data, recorded and compared on resume.
+        quiet: no progress on standard error.
+
+    Raises:
+        InputError: the folder holds a run and `resume` is off; the run is damaged; the settings do not fit
+            the run.
+        ThinklingError: the run could not be saved.
+        TrainingStoppedError: the loss stayed not finite after several roll-backs.
+    """
+    with StopRequest() as stop:
+        trainer = Trainer(objective, config, RunFolder(run_dir), data_sha256, quiet)
+        try:
+            return trainer.run(resume, stop)
+        finally:
+            trainer.log.close()
+
+
+class Trainer(Generic[S]):
+    """One run of `train`, in small steps."""
+
+    def __init__(
+        self,
+        objective: Objective[S],
+        config: TrainConfig,
+        run: RunFolder,
+        data_sha256: str | None,
+        quiet: bool,
+    ) -> None:
+        self.objective, self.config, self.folder = objective, config, run
+        self.shard = distributed.current_shard()
+        distributed.check_divisible(objective.batch_size, self.shard)
+        self.model = objective.model
+        self.device = next(self.model.parameters()).device
+        self.forward = distributed.wrapped(self.model, self.shard)
+        self.update = Update(self.model, config)
+        self.described: dict[str, Any] = dict(objective.describe())
+        self.described |= {"training": asdict(config), "provenance": provenance(data_sha256)}
+        self.sums = MetricSums(self.device)
+        self.log = RunLog(run.metrics, objective.batch_size, enabled=self.shard.rank == 0, quiet=quiet)
+        self.done = Progress()
+        self.slots: S
+        self.stop_asked = False
+        self.clock_zero = 0.0
+
+    def run(self, resume: bool, stop: StopRequest) -> TrainResult:
+        """Train, and leave the run folder whole."""
+        self._begin(resume)
+        while (why := self.done.why_stop(self.config, self.stop_asked)) is None:
+            self._step(stop)
+            if self.done.step % self.config.log_every == 0:
+                self._log_row()
+            if self.done.validation_due(self.config):
+                self._validate()
+            if self.config.checkpoint_every and self.done.step % self.config.checkpoint_every == 0:
+                self._save()
+        if why == "signal":
+            self._save()
+            self.log.warn(
+                f"stopped at step {self.done.step}; the same command with --resume goes on from there"
+            )
+        else:
+            self._finish()
+        return TrainResult(
+            run=self.folder.path,
+            step=self.done.step,
+            metrics=dict(self.done.best_metrics),
+            train_seconds=self.done.seconds,
+            stopped=why,
+        )
+
+    # ------------------------------------------------------------------------------------------ begin and end
+
+    def _begin(self, resume: bool) -> None:
+        found = resumable(self.folder.path)
+        if self.folder.has_anything() and not (resume and found):
+            raise InputError(
+                f"{self.folder.path} already holds {'a run' if found else 'a model without checkpoints'}",
+                "an empty or new folder, or a run to go on with",
+                "add --resume, or use another --out" if found else "use another --out",
+            )
+        if found is None:
+            self.slots = self.objective.fresh_state()
+        else:
+            checkpoint = load_checkpoint(found)
+            check_same(checkpoint.config, self.described, str(self.folder.path))
+            self.done = Progress.from_json(checkpoint.state)
+            self.update.restore(checkpoint)
+            self.slots = self.objective.restore_state(distributed.sharded(checkpoint.slots or {}, self.shard))
+        self._on_disk(self._prepare_folder)
+        if found is not None:
+            self.log.note(f"resumed {self.folder.path} at step {self.done.step}")
+        else:
+            if resume:
+                self.log.warn(f"{self.folder.path} has no checkpoint yet; starting at the beginning")
+            self._save()  # what the guard rolls back to until there is a later one
+        self.model.train()
+        self.clock_zero = time.perf_counter() - self.done.seconds
+
+    def _prepare_folder(self) -> None:
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder.path / CONFIG, self.described)
+        self.log.begin(self.done.step, self.done.seconds)
+
+    def _finish(self) -> None:
+        """The last validation and checkpoint; the best weights into the run folder; the report."""
+        if self.done.validated_step != self.done.step:
+            self._validate()
+        self._save()
+        self._on_disk(self._publish)
+
+    def _publish(self) -> None:
+        best = newest_complete(self.folder.checkpoints, "best")
+        assert best is not None, "the first validation always makes a best checkpoint"
+        publish(best, self.folder.path)
+        metric, params = self.objective.validation_metric, self.update.parameter_count()
+        write_report(self.folder, self.described, self.done, params=params, metric=metric)
+
+    # ----------------------------------------------------------------------------------------------- one step
+
+    def _step(self, stop: StopRequest) -> None:
+        self.done.step += 1
+        self.update.clear()
+        slots, loss = self.objective.loss(self.forward, self.slots, self.done.step)
+        total, count = self._agree(loss, stop)
+        # DDP averages the ranks' gradients; with this factor the average is that of the mean over all rows.
+        scaled = loss.total * (self.shard.world_size / max(count, 1.0))
+        scaled.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
+        norm = self.update.gradient_norm()
+        finite = math.isfinite(total) and self.update.gradients_finite(norm)
+        if sum(distributed.added_over_ranks([not finite], self.device)) > 0:
+            self._skip(slots)
+            return
+        self.done.guard.judge(poisoned=False)
+        self.update.apply(self.done.step, self.done.seconds)
+        self.slots = slots
+        self.sums.add(
+            {"loss": (loss.total, loss.count), "grad_norm": (norm, torch.ones_like(norm)), **loss.metrics}
+        )
+
+    def _agree(self, loss: Loss, stop: StopRequest) -> tuple[float, float]:
+        """Loss and count of all ranks; on the way all take over rank 0's clock and anybody's wish to stop."""
+        total, count = torch.stack([loss.total.detach().double(), loss.count.double()]).tolist()
+        clock = time.perf_counter() - self.clock_zero if self.shard.rank == 0 else 0.0
+        numbers = [total, count, clock, float(stop.asked)]
+        total, count, self.done.seconds, stops = distributed.added_over_ranks(numbers, self.device)
+        self.stop_asked = stops > 0
+        return total, count
+
+    def _skip(self, slots: S) -> None:
+        """A poisoned step: no update, every slot starts anew, and the guard says what else."""
+        verdict = self.done.guard.judge(poisoned=True)
+        self.log.warn(f"step {self.done.step}: the loss or its gradient is not finite; no update")
+        self.update.clear()
+        self.slots = self.objective.restarted_state(slots)
+        if verdict == "roll back":
+            self._roll_back()
+        elif verdict == "stop":
+            raise TrainingStoppedError(
+                f"training stopped at step {self.done.step}: the loss was not finite again after "
+                f"{self.done.guard.rollbacks - 1} roll-backs; "
+                f"the weights in {self.folder.checkpoints} are good; "
+                "lower the learning rate or set grad_clip, then use --resume"
+            )
+
+    def _roll_back(self) -> None:
+        folder = resumable(self.folder.path)
+        assert folder is not None, "a run saves its first state before its first step"
+        checkpoint = load_checkpoint(folder)
+        self.update.restore(checkpoint)
+        self.log.warn(
+            f"step {self.done.step}: weights rolled back to those of step {checkpoint.state['step']}"
+        )
+
+    # --------------------------------------------------------------------------------- log, validate and save
+
+    def _log_row(self) -> None:
+        done, metrics = self.done, self.sums.reduced()
+        metrics["lr"] = self.update.rate(self.config.learning_rate, done.step, done.seconds)
+        self.log.train(done.step, done.seconds, done.share(self.config), metrics)
+
+    def _validate(self) -> None:
+        """Score the (averaged) weights and keep them if none were better. The training clock stands still."""
+        self._ensure_finite()
+        done, started = self.done, time.perf_counter()
+        self.model.eval()
+        with self.update.ema.swapped_in(self.model) if self.update.ema else nullcontext(), torch.no_grad():
+            metrics = distributed.from_rank_0(self.objective.validate(), self.device)
+        self.model.train()
+        done.validated_step, done.validated_seconds = done.step, done.seconds
+        done.validation_seconds += time.perf_counter() - started
+        self.log.validation(done.step, done.seconds, metrics)
+        chosen_by = self.objective.validation_metric
+        if done.best_step < 0 or metrics[chosen_by] >= done.best_metrics[chosen_by]:
+            done.best_step, done.best_metrics = done.step, metrics
+            self._save_as("best", self._checkpoint())
+        self.clock_zero += time.perf_counter() - started
+
+    def _save(self) -> None:
+        if self.done.guard.in_a_row:
+            return  # the weights are under suspicion; a later step saves
+        self._ensure_finite()
+        slots = distributed.gathered(self.objective.state_tensors(self.slots))
+        self._save_as("last", self._checkpoint(self.update.optimizer_tensors(), slots), keep="previous")
+
+    def _checkpoint(
+        self, optimizer: Mapping[str, Tensor] | None = None, slots: Mapping[str, Tensor] | None = None
+    ) -> Checkpoint:
+        return Checkpoint(
+            config=self.described,
+            weights=self.model.state_dict(),
+            averaged=self.update.averaged_weights(),
+            optimizer=optimizer,
+            slots=slots,
+            state=self.done.to_json(),
+        )
+
+    def _save_as(self, name: str, checkpoint: Checkpoint, keep: str | None = None) -> None:
+        self._on_disk(lambda: save_checkpoint(self.folder.checkpoints, name, checkpoint, keep=keep))
+
+    def _on_disk(self, write: Callable[[], object]) -> None:
+        distributed.on_rank_0(write, str(self.folder.path), self.device)
+
+    def _ensure_finite(self) -> None:
+        """Belt and braces: finite updates keep weights finite, and nothing else is ever scored or saved."""
+        if not self.update.weights_finite():
+            self._roll_back()
