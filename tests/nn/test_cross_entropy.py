@@ -15,7 +15,10 @@ LOSSES = Path(__file__).parents[1] / "golden" / "losses"
 
 @pytest.mark.parametrize(("loss", "tolerance"), [("stablemax", 1e-9), ("softmax", 1e-6)])
 def test_golden_token_losses(loss: LossName, tolerance: float) -> None:
-    given, golden = load_file(LOSSES / "token_inputs.safetensors"), load_file(LOSSES / "token_expected.safetensors")
+    given, golden = (
+        load_file(LOSSES / "token_inputs.safetensors"),
+        load_file(LOSSES / "token_expected.safetensors"),
+    )
     logits = given["logits"].requires_grad_()
     ours = token_cross_entropy(logits, given["labels"], loss=loss)
     ours.sum().backward()
@@ -27,7 +30,10 @@ def test_golden_token_losses(loss: LossName, tolerance: float) -> None:
 
 
 def test_golden_log_stablemax() -> None:
-    given, golden = load_file(LOSSES / "token_inputs.safetensors"), load_file(LOSSES / "token_expected.safetensors")
+    given, golden = (
+        load_file(LOSSES / "token_inputs.safetensors"),
+        load_file(LOSSES / "token_expected.safetensors"),
+    )
     ours = log_stablemax(given["logits"].double())
     torch.testing.assert_close(ours, golden["log_stablemax_float64"], rtol=1e-12, atol=1e-12)
 

@@ -18,7 +18,7 @@ from thinkling.puzzles.hrm import HRM, HRMConfig
 from thinkling.puzzles.official_weights import from_official, ours_of
 from thinkling.puzzles.trm import TRM, TRMConfig
 from thinkling.thinking.carry import Carry
-from thinkling.thinking.halting import HaltingConfig
+from thinkling.thinking.halting import HaltLearning
 from thinkling.thinking.slots import Slots, training_segment
 from thinkling.thinking.supervision import SegmentLoss, segment_loss
 
@@ -44,11 +44,8 @@ class Case:
         self.batch = PuzzleBatch(
             inputs=batch["inputs"], puzzle_ids=batch["puzzle_identifiers"], labels=batch["labels"].long()
         )
-        self.halting = HaltingConfig(
-            learning="q_learning" if name.startswith("hrm") else "halt_only",
-            max_steps=self.config["halt_max_steps"],
-            exploration=0.0,
-        )
+        self.learning: HaltLearning = "q_learning" if name.startswith("hrm") else "halt_only"
+        self.limit = self.config["halt_max_steps"]
 
     def json(self, name: str) -> Any:
         return json.loads((self.folder / f"{name}.json").read_text())
@@ -103,7 +100,8 @@ def test_training_segment_and_gradients(case: Case) -> None:
         case.model,
         case.model.fresh_carry(6),
         case.batch,
-        config=case.halting,
+        learning=case.learning,
+        limit=case.limit,
         least_steps=case.no_least_steps(),
     )
     assert relative(segment.output.logits, golden["logits"]) < 1e-5
@@ -148,7 +146,12 @@ def test_eight_training_steps(case: Case) -> None:
         slots = slots.refill(lambda empty, _, offered=offered: offered.select(empty))
         with torch.no_grad():
             segment = training_segment(
-                case.model, slots.carry, slots.batch, config=case.halting, least_steps=case.no_least_steps()
+                case.model,
+                slots.carry,
+                slots.batch,
+                learning=case.learning,
+                limit=case.limit,
+                least_steps=case.no_least_steps(),
             )
         slots = Slots(carry=segment.carry, batch=slots.batch, refills=slots.refills)
         assert torch.equal(slots.batch.inputs, golden["out.current_inputs"][step])

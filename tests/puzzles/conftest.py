@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import sys
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from small_run import short_recipe
+
 from thinkling.puzzles.datasets import make_sudoku
-from thinkling.puzzles.recipes import HRMRecipe, sudoku_4x4
 from thinkling.puzzles.train import train_recipe
-
-
-def short_recipe(steps: int = 40, **changes: object) -> HRMRecipe:
-    """The 4x4 recipe by steps instead of by the clock, in fp32: the same numbers on every machine."""
-    recipe = sudoku_4x4()
-    train = replace(
-        recipe.train,
-        steps=steps,
-        time_limit_seconds=0,
-        lr_by_time=False,
-        validate_every=0,
-        validate_every_seconds=0,
-        checkpoint_every=20,
-        compute_dtype="float32",
-    )
-    return replace(recipe, train=replace(train, **changes), validation_size=20)  # type: ignore[arg-type]  # a test's
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_run import short_recipe
 
-from tests.puzzles.conftest import short_recipe
 from thinkling.data.array_store import read_dataset
 from thinkling.errors import InputError
 from thinkling.puzzles.examples import Examples, hold_out
@@ -24,22 +25,13 @@ from thinkling.puzzles.train import fitted, objective_of, train_recipe
 from thinkling.tasks.registry import get_task
 from thinkling.training.objective import Shard
 
-SCRIPT = """
-import sys
-from pathlib import Path
-from tests.puzzles.conftest import short_recipe
-from thinkling.puzzles.train import train_recipe
-import torch
-torch.set_num_threads(1)
-steps, data, out, resume = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4] == "resume"
-recipe = short_recipe(steps, learning_rate=1e-3, ema_decay=0.9, optimizer=sys.argv[5], checkpoint_every=10)
-train_recipe(recipe, data, out, resume=resume, quiet=True)
-"""
+SCRIPT = Path(__file__).with_name("small_run.py")
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
+CHECKPOINT_FILES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors", "slots.safetensors")
 
 
-def start(steps: int, data: Path, out: Path, resume: bool, optimizer: str) -> subprocess.Popen[bytes]:
-    words = [str(steps), str(data), str(out), "resume" if resume else "new", optimizer]
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, *words], cwd=Path(__file__).parents[2])
+def start(*words: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, str(SCRIPT), *map(str, words)], env=ONE_THREAD)
 
 
 def same_files(one: Path, other: Path, names: tuple[str, ...]) -> None:
@@ -50,47 +42,53 @@ def same_files(one: Path, other: Path, names: tuple[str, ...]) -> None:
             assert torch.equal(tensor, second[key]), f"{name}: {key}"
 
 
-CHECKPOINT_FILES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors", "slots.safetensors")
-
-
 @pytest.mark.parametrize("optimizer", ["adamw", "adam_atan2"])
 def test_killed_and_resumed_equals_uninterrupted(data: Path, tmp_path: Path, optimizer: str) -> None:
     """SIGKILL at a moment that falls anywhere, then --resume: every tensor is the same, bit for bit."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert start(200, data, whole, False, optimizer).wait() == 0
-    process = start(200, data, broken, False, optimizer)
-    metrics = broken / "checkpoints" / "last" / "train_state.json"
+    assert start(data, whole, 200, optimizer).wait() == 0
+    process = start(data, broken, 200, optimizer)
+    state = broken / "checkpoints" / "last" / "train_state.json"
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (metrics.exists() and '"step": 0' not in metrics.read_text()):
+    while time.monotonic() < deadline and not (state.exists() and '"step": 0,' not in state.read_text()):
         time.sleep(0.02)
     time.sleep(0.13)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() != 0
-    assert start(200, data, broken, True, optimizer).wait() == 0
+    assert process.wait() == -signal.SIGKILL
+    assert start(data, broken, 200, optimizer, "resume").wait() == 0
     same_files(whole / "checkpoints" / "last", broken / "checkpoints" / "last", CHECKPOINT_FILES)
     same_files(whole, broken, ("model.safetensors", "ema.safetensors"))
 
 
 def test_two_processes_equal_one(data: Path, tmp_path: Path) -> None:
     """DDP over gloo: the same slots take the same examples, and the weights agree to 1e-5."""
-    script = tmp_path / "two.py"
-    script.write_text(
-        SCRIPT.replace("ema_decay=0.9", "ema_decay=0.0").replace("learning_rate=1e-3", "learning_rate=1e-4")
-    )
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{root}:{os.environ.get('PYTHONPATH', '')}"}
-    arguments = ["12", str(data), "{}", "new", "adamw"]
     one, two = tmp_path / "one", tmp_path / "two"
-    first = [sys.executable, str(script), *arguments]
-    first[4] = str(one)
-    subprocess.run(first, check=True, cwd=root, env=environment)
-    second = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *first[1:]]
-    second[second.index(str(one))] = str(two)
-    subprocess.run(second, check=True, cwd=root, env=environment, capture_output=True)
-    for name in ("model.safetensors", "slots.safetensors"):
+    assert start(data, one, 12, "adamw").wait() == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    finished = subprocess.run(
+        [*torchrun, str(SCRIPT), str(data), str(two), "12", "adamw"],
+        env=ONE_THREAD,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    for name in ("model.safetensors", "ema.safetensors"):
         ours, theirs = (load_file(run / "checkpoints" / "last" / name) for run in (one, two))
         for key, tensor in ours.items():
-            torch.testing.assert_close(theirs[key].float(), tensor.float(), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(theirs[key], tensor, rtol=1e-5, atol=1e-5)
+    ours, theirs = (load_file(run / "checkpoints" / "last" / "slots.safetensors") for run in (one, two))
+    for key in ("inputs", "labels", "puzzle_ids", "steps", "halted", "refills"):
+        assert torch.equal(ours[key], theirs[key])
+    losses = [
+        [
+            json.loads(line)["loss"]
+            for line in (run / "metrics.jsonl").read_text().splitlines()
+            if '"loss"' in line
+        ]
+        for run in (one, two)
+    ]
+    assert losses[0]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
 def test_an_item_does_not_depend_on_the_batch_it_is_in(data: Path) -> None:
@@ -153,7 +151,9 @@ def test_every_recipe_makes_a_training_step(name: str, data: Path) -> None:
     """With the sizes cut down, all else as published."""
     dataset = read_dataset(data)
     recipe = fitted(recipe_named(name), dataset)
-    small = replace(recipe.model, hidden_size=32, num_heads=2, puzzle_emb_dim=min(recipe.model.puzzle_emb_dim, 32))
+    small = replace(
+        recipe.model, hidden_size=32, num_heads=2, puzzle_emb_dim=min(recipe.model.puzzle_emb_dim, 32)
+    )
     recipe = replace(recipe, model=small, batch_size=4, validation_size=4)
     objective = objective_of(recipe, dataset, Shard())
     state, loss = objective.loss(objective.model, objective.fresh_state(), 1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -18,7 +16,6 @@ from thinkling.thinking.halting import (
 )
 from thinkling.thinking.halting_loss import continue_target
 
-CONFIG = HaltingConfig(max_steps=4, exploration=0.3)
 Q_HALT, Q_CONTINUE = torch.tensor([1.0, -1.0, 0.0, 2.0]), torch.tensor([2.0, -2.0, 0.0, 1.0])
 
 
@@ -29,18 +26,29 @@ def test_learning_decides_what_halts() -> None:
 
 def test_least_steps_delay_and_the_limit_ends() -> None:
     steps, least = torch.tensor([1, 1, 4, 1]), torch.tensor([0, 0, 0, 2])
-    halted = halt_in_training(Q_HALT, Q_CONTINUE, steps, least, replace(CONFIG, learning="halt_only"))
+    halted = halt_in_training(Q_HALT, Q_CONTINUE, steps, least, learning="halt_only", limit=4)
     assert halted.tolist() == [True, False, True, False]
+
+
+def least_steps(step: int, slots: np.ndarray) -> np.ndarray:
+    return exploration_least_steps(3, step, slots, exploration=0.3, limit=4)
+
+
+def test_the_limit_grows() -> None:
+    config = HaltingConfig(max_steps=5, first_limit=2, limit_growth=10)
+    assert [config.limit_at(step) for step in (1, 9, 10, 25, 30, 1000)] == [2, 2, 3, 4, 5, 5]
+    assert HaltingConfig(max_steps=5, first_limit=3).limit_at(1000) == 3
+    assert HaltingConfig(max_steps=5).limit_at(1) == 5
 
 
 def test_exploration_depends_on_seed_step_and_slot_only() -> None:
     slots = np.arange(5000)
-    drawn = exploration_least_steps(3, 17, slots, CONFIG)
-    assert np.array_equal(drawn[100:200], exploration_least_steps(3, 17, slots[100:200], CONFIG))
-    assert not np.array_equal(drawn, exploration_least_steps(3, 18, slots, CONFIG))
+    drawn = least_steps(17, slots)
+    assert np.array_equal(drawn[100:200], least_steps(17, slots[100:200]))
+    assert not np.array_equal(drawn, least_steps(18, slots))
     assert np.mean(drawn > 0) == pytest.approx(0.3, abs=0.03)
     assert set(drawn) == {0, 2, 3, 4}
-    assert not exploration_least_steps(3, 17, slots, replace(CONFIG, exploration=0.0)).any()
+    assert not exploration_least_steps(3, 17, slots, exploration=0.0, limit=4).any()
 
 
 def test_continue_target() -> None:
@@ -66,6 +74,8 @@ def test_rules() -> None:
         ({"exploration": 1.5}, "exploration"),
         ({"threshold": 1.0}, "threshold"),
         ({"confirmations": -1}, "confirmations"),
+        ({"first_limit": 17}, "first_limit"),
+        ({"limit_growth": -1}, "limit_growth"),
     ],
 )
 def test_impossible_settings(change: dict[str, float], named: str) -> None:

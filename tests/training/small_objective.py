@@ -1,7 +1,7 @@
-"""A small real objective for tests of the trainer: slots with a carry, a sparse table, and data drawn by (seed, item).
+"""A small real objective for tests of the trainer: slots with a carry, a sparse table, data by (seed, item).
 
 Also a script, for tests that kill it or run it under torchrun:
-    python small_objective.py RUN [--resume] [--steps N] [--die-at FILE_OPERATION] [--pause SECONDS] [--batch N]
+    python small_objective.py RUN [--resume] [--steps N] [--die-at RENAME] [--pause SECONDS] [--batch N]
 
 Shapes: B local slots, D width.
 """
@@ -40,6 +40,7 @@ CONFIG = TrainConfig(
     checkpoint_every=10,
     log_every=5,
 )
+ALONE = Shard()
 
 
 class SmallModel(nn.Module):
@@ -72,7 +73,7 @@ class SmallObjective:
 
     validation_metric = "closeness"
 
-    def __init__(self, shard: Shard = Shard(), batch_size: int = 8, seed: int = 0, size: int = WIDTH) -> None:
+    def __init__(self, shard: Shard = ALONE, batch_size: int = 8, seed: int = 0, size: int = WIDTH) -> None:
         torch.manual_seed(seed)
         self.model = SmallModel()
         self.shard, self.batch_size, self.seed, self.size = shard, batch_size, seed, size
@@ -134,7 +135,7 @@ class SmallObjective:
 
 
 def run(
-    path: Path, shard: Shard = Shard(), *, objective: SmallObjective | None = None, **changes
+    path: Path, shard: Shard = ALONE, *, objective: SmallObjective | None = None, **changes
 ) -> TrainResult:
     """Train the small objective; `changes` are fields of the config, or arguments of `train`."""
     arguments = {key: changes.pop(key) for key in ("resume", "data_sha256") if key in changes}

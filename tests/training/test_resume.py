@@ -51,7 +51,7 @@ def stop_at(step: int, number: signal.Signals = signal.SIGTERM) -> SmallObjectiv
 
 @pytest.mark.parametrize("optimizer", ["adam_atan2", "adamw"])
 def test_200_is_100_and_100(tmp_path, optimizer):
-    """Stopped by a signal at step 100, between two checkpoints of the schedule, and resumed: equal bit for bit."""
+    """Stopped by a signal at step 100, between two checkpoints, and resumed: equal bit for bit."""
     settings = {"steps": 200, "optimizer": optimizer, "checkpoint_every": 30}
     whole = run(tmp_path / "whole", **settings)
     first = run(tmp_path / "parts", objective=stop_at(100), **settings)
@@ -63,7 +63,7 @@ def test_200_is_100_and_100(tmp_path, optimizer):
 
 
 def test_ctrl_c(tmp_path):
-    """The first Ctrl-C finishes the step and saves; the second one leaves at once. Handlers are given back."""
+    """The first Ctrl-C finishes the step and saves; the second leaves at once. Handlers are given back."""
     before = signal.getsignal(signal.SIGINT)
     assert run(tmp_path / "a", objective=stop_at(7, signal.SIGINT)).step == 7
     twice = SmallObjective()
@@ -120,7 +120,7 @@ def _has_row_after(path: Path, step: int) -> bool:
 
 
 def test_two_processes_equal_one(tmp_path):
-    """Two gloo processes under torchrun: loss and weights as one process to 1e-5, and resumable by one process."""
+    """Two gloo processes under torchrun: loss and weights as one process to 1e-5, and resumed by one."""
     run(tmp_path / "one", steps=30)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(

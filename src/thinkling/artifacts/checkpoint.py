@@ -21,6 +21,7 @@ from thinkling.artifacts.run_folder import (
     CONFIG,
     MANIFEST,
     WEIGHTS,
+    cannot_write,
     newest_complete,
     read_config,
     read_json,
@@ -30,7 +31,6 @@ from thinkling.artifacts.run_folder import (
     write_manifest,
 )
 from thinkling.artifacts.weights import load_weights, save_weights, write_model_folder
-from thinkling.errors import ThinklingError
 
 OPTIMIZER = "optimizer.safetensors"
 SLOTS = "slots.safetensors"
@@ -71,11 +71,7 @@ def save_checkpoint(checkpoints: Path, name: str, contents: Checkpoint, *, keep:
     except OSError as error:
         if not (new / MANIFEST).exists():  # a sealed one is whole; only its rename failed
             shutil.rmtree(new, ignore_errors=True)
-        reason = error.strerror or str(error)
-        raise ThinklingError(
-            f"could not save {checkpoints / name}: {reason}; earlier checkpoints are whole; "
-            "free some disk space, then go on with --resume"
-        ) from error
+        raise cannot_write(f"{checkpoints / name} (earlier checkpoints are whole)", error) from error
     return checkpoints / name
 
 
@@ -116,9 +112,8 @@ def publish(checkpoint: Path, run: Path) -> None:
     try:
         write_model_folder(run, contents.config, contents.weights, contents.averaged)
     except OSError as error:
-        raise ThinklingError(
-            f"could not write the weights to {run}: {error.strerror or error}; "
-            f"{checkpoint} is whole and loads by itself"
+        raise cannot_write(
+            f"the weights to {run} ({checkpoint} is whole and loads by itself)", error
         ) from error
 
 

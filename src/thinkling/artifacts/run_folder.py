@@ -13,6 +13,7 @@ the manifest; it may be edited by hand, and whoever parses it is strict.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from thinkling.errors import InputError
+from thinkling.errors import InputError, ThinklingError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -110,6 +111,13 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def cannot_write(what: Path | str, error: OSError) -> ThinklingError:
+    """The system's reason why something could not be written, as an error for the user."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+    next_step = "free some disk space, then use --resume" if full else "check the folder and its permissions"
+    return ThinklingError(f"could not write {what}: {error.strerror or error}; {next_step}")
 
 
 def sync_folder(folder: Path) -> None:

@@ -35,7 +35,7 @@ class PuzzleObjective:
     """Deep supervision with adaptive computation time on a data set of puzzles.
 
     Slot s of the whole batch takes the items s, s + batch_size, s + 2 * batch_size … of the data order, whenever it
-    halts. So the data order does not depend on the number of ranks, and a resume needs no more than the slots' counters.
+    halts. So the data order does not depend on the number of ranks, and the slots' counters suffice to resume.
 
     Args:
         model: HRM or TRM, on its device.
@@ -89,13 +89,21 @@ class PuzzleObjective:
         """One segment of every slot."""
         self.model.train()
         state = state.refill(self._take)
-        least = exploration_least_steps(self.seed ^ _EXPLORATION_STREAM, step, self.slots, self.halting)
+        limit = self.halting.limit_at(step)
+        least = exploration_least_steps(
+            self.seed ^ _EXPLORATION_STREAM,
+            step,
+            self.slots,
+            exploration=self.halting.exploration,
+            limit=limit,
+        )
         with weights_cast_once(self.model, self.model.compute_dtype):
             segment = training_segment(
                 forward,
                 state.carry,
                 state.batch,
-                config=self.halting,
+                learning=self.halting.learning,
+                limit=limit,
                 least_steps=torch.from_numpy(least).to(self.model.device),
             )
         assert state.batch.labels is not None

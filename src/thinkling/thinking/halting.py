@@ -41,6 +41,10 @@ class HaltingConfig:
     """Segments after which a slot halts in any case."""
     exploration: float = 0.1
     """Probability, per slot and step in training, that halting needs a random least number of steps (2..max_steps)."""
+    first_limit: int = 0
+    """Limit of segments at the start of training, while the model knows too little to use more (0: `max_steps`)."""
+    limit_growth: int = 0
+    """Training steps after which the limit grows by one, up to `max_steps` (0: it stays at `first_limit`)."""
     threshold: float = 0.5
     """At inference: least probability of being right at which a slot may halt."""
     confirmations: int = 0
@@ -55,8 +59,21 @@ class HaltingConfig:
             raise InputError(
                 f"threshold {self.threshold}", "between 0 and 1, both excluded", "set halting.threshold"
             )
+        if not 0 <= self.first_limit <= self.max_steps:
+            raise InputError(
+                f"first_limit {self.first_limit}", f"0 to {self.max_steps}", "set halting.first_limit"
+            )
+        if self.limit_growth < 0:
+            raise InputError(f"limit_growth {self.limit_growth}", "0 or more", "set halting.limit_growth")
         if self.confirmations < 0:
             raise InputError(f"confirmations {self.confirmations}", "0 or more", "set halting.confirmations")
+
+    def limit_at(self, step: int) -> int:
+        """Limit of segments at a training step: short at first, so that the slots see many questions."""
+        if not self.first_limit:
+            return self.max_steps
+        grown = step // self.limit_growth if self.limit_growth else 0
+        return min(self.max_steps, self.first_limit + grown)
 
 
 def wants_to_halt(q_halt: Tensor, q_continue: Tensor, learning: HaltLearning) -> Tensor:
@@ -65,23 +82,29 @@ def wants_to_halt(q_halt: Tensor, q_continue: Tensor, learning: HaltLearning) ->
 
 
 def halt_in_training(
-    q_halt: Tensor, q_continue: Tensor, steps: Tensor, least_steps: Tensor, config: HaltingConfig
+    q_halt: Tensor,
+    q_continue: Tensor,
+    steps: Tensor,
+    least_steps: Tensor,
+    *,
+    learning: HaltLearning,
+    limit: int,
 ) -> Tensor:
     """Halt where the Q values say so, but not before `least_steps` [B], and always at the limit. [B] bool."""
-    willing = wants_to_halt(q_halt, q_continue, config.learning) & (steps >= least_steps)
-    return willing | (steps >= config.max_steps)
+    willing = wants_to_halt(q_halt, q_continue, learning) & (steps >= least_steps)
+    return willing | (steps >= limit)
 
 
 def exploration_least_steps(
-    seed: int, step: int, slots: NDArray[np.int64], config: HaltingConfig
+    seed: int, step: int, slots: NDArray[np.int64], *, exploration: float, limit: int
 ) -> NDArray[np.int64]:
-    """Least number of steps of each slot at a training step: 0, or with probability `exploration` 2..max_steps. [B].
+    """Least number of steps of each slot at a training step: 0, or with probability `exploration` 2..limit. [B].
 
     Depends on (seed, step, slot) only, so it needs no saved random state and no agreement between ranks.
     """
     draws = uniforms(seed, slots + (step << 20), 2)
-    explored = 2 + np.floor(draws[:, 1] * max(1, config.max_steps - 1)).astype(np.int64)
-    return np.where(draws[:, 0] < config.exploration, explored, 0)
+    explored = 2 + np.floor(draws[:, 1] * max(1, limit - 1)).astype(np.int64)
+    return np.where(draws[:, 0] < exploration, explored, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from thinkling.data.batch import PuzzleBatch
 from thinkling.thinking.carry import Carry, SegmentOutput
-from thinkling.thinking.halting import HaltingConfig, HaltRule, halt_in_training
+from thinkling.thinking.halting import HaltLearning, HaltRule, halt_in_training
 from thinkling.thinking.halting_loss import continue_target
 from thinkling.thinking.trace import SegmentTrace
 
@@ -74,7 +74,13 @@ class TrainingSegment:
 
 
 def training_segment(
-    forward: Forward, carry: Carry, batch: PuzzleBatch, *, config: HaltingConfig, least_steps: Tensor
+    forward: Forward,
+    carry: Carry,
+    batch: PuzzleBatch,
+    *,
+    learning: HaltLearning,
+    limit: int,
+    least_steps: Tensor,
 ) -> TrainingSegment:
     """Run one segment with gradient, decide who halts, and look one segment ahead where Q-learning needs it.
 
@@ -82,16 +88,19 @@ def training_segment(
         forward: the model (or its data-parallel wrapper).
         carry: state of B slots; halted ones start anew.
         batch: what the slots hold.
-        config: halting in training.
+        learning: which Q values are learned.
+        limit: segments after which a slot halts in any case.
         least_steps: [B] steps before which exploration forbids halting.
     """
     carry, output = forward(carry, batch)
     with torch.no_grad():
-        halted = halt_in_training(output.q_halt, output.q_continue, carry.steps, least_steps, config)
+        halted = halt_in_training(
+            output.q_halt, output.q_continue, carry.steps, least_steps, learning=learning, limit=limit
+        )
         target = None
-        if config.learning == "q_learning":
+        if learning == "q_learning":
             _, ahead = forward(carry, batch)
-            target = continue_target(ahead.q_halt, ahead.q_continue, carry.steps >= config.max_steps)
+            target = continue_target(ahead.q_halt, ahead.q_continue, carry.steps >= limit)
     return TrainingSegment(carry=carry.with_halted(halted), output=output, target_q_continue=target)
 
 

@@ -8,6 +8,7 @@ it is saved, so a run can be resumed on another number of ranks. All ranks read 
 from __future__ import annotations
 
 import contextlib
+import gc
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from thinkling.artifacts.run_folder import cannot_write
 from thinkling.errors import InputError, ThinklingError
 from thinkling.training.objective import Shard
 
@@ -75,7 +77,18 @@ def wrapped(model: nn.Module, shard: Shard) -> Callable[..., Any]:
     known = inspect.signature(DistributedDataParallel).parameters
     # The option was renamed in torch 2.13.
     option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-    return DistributedDataParallel(model, **{option: False})
+    choices: dict[str, Any] = {option: False}
+    return DistributedDataParallel(model, **choices)
+
+
+def collect_wrappers(shard: Shard) -> None:
+    """Free unused DDP wrappers now.
+
+    They sit in reference cycles and hold the process group; gloo's threads would outlive
+    `destroy_process_group` and now and then abort the process while Python shuts down.
+    """
+    if shard.world_size > 1:
+        gc.collect()
 
 
 def added_over_ranks(values: Sequence[float], device: torch.device) -> list[float]:
@@ -132,9 +145,6 @@ def on_rank_0(write: Callable[[], object], what: str, device: torch.device) -> N
         except ThinklingError as problem:
             error = problem
         except OSError as problem:
-            reason = problem.strerror or str(problem)
-            error = ThinklingError(
-                f"could not write {what}: {reason}; free some disk space, then use --resume"
-            )
+            error = cannot_write(what, problem)
     if sum(added_over_ranks([error is not None], device)) > 0:
         raise error or ThinklingError(f"rank 0 could not write {what}")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from thinkling.artifacts.run_folder import write_text
+from thinkling.artifacts.run_folder import cannot_write, write_text
 
 _SHOWN = {"loss": "loss", "exact_accuracy": "exact", "mean_steps": "steps", "steps": "steps"}
 _PLAIN_EVERY_SECONDS = 10.0
@@ -107,8 +107,11 @@ class RunLog:
             return
         numbers = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         row = {"step": step, "kind": kind, "seconds": round(seconds, 3), **numbers}
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from thinkling.artifacts.checkpoint import resumable
+from thinkling.artifacts.run_folder import RunFolder
 from thinkling.errors import InputError
 from thinkling.training.config import TrainConfig
 from thinkling.training.guards import Guard
@@ -84,6 +87,24 @@ class Progress:
             ) from None
         torch.set_rng_state(torch.tensor(list(generator), dtype=torch.uint8))
         return progress
+
+
+def checkpoint_to_resume(run: RunFolder, resume: bool) -> Path | None:
+    """The checkpoint that a call of `train` goes on from; None where it starts at the beginning.
+
+    Raises:
+        InputError: the folder holds something that training would overwrite.
+    """
+    if run.path.exists() and not run.path.is_dir():
+        raise InputError(f"{run.path} is not a folder", "a new or an empty folder", "use another --out")
+    found = resumable(run.path)
+    if run.has_anything() and not (resume and found):
+        raise InputError(
+            f"{run.path} already holds {'a run' if found else 'a model without checkpoints'}",
+            "an empty or new folder, or a run to go on with",
+            "add --resume, or use another --out" if found else "use another --out",
+        )
+    return found
 
 
 def check_same(old: Mapping[str, Any], new: Mapping[str, Any], where: str) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from thinkling.artifacts.checkpoint import Checkpoint, load_checkpoint, publish, resumable, save_checkpoint
 from thinkling.artifacts.provenance import provenance
 from thinkling.artifacts.run_folder import CONFIG, RunFolder, newest_complete, write_json
-from thinkling.errors import InputError, TrainingStoppedError
+from thinkling.errors import TrainingStoppedError
 from thinkling.training import distributed
 from thinkling.training.config import TrainConfig
 from thinkling.training.guards import StopRequest
@@ -29,7 +29,7 @@ from thinkling.training.metrics import MetricSums
 from thinkling.training.objective import Loss, Objective, S
 from thinkling.training.report import write_report
 from thinkling.training.run_log import RunLog
-from thinkling.training.train_state import Progress, Stopped, check_same
+from thinkling.training.train_state import Progress, Stopped, check_same, checkpoint_to_resume
 from thinkling.training.update import Update
 
 
@@ -82,7 +82,7 @@ def train(
         try:
             return trainer.run(resume, stop)
         finally:
-            trainer.log.close()
+            trainer.close()
 
 
 class Trainer(Generic[S]):
@@ -138,16 +138,16 @@ class Trainer(Generic[S]):
             stopped=why,
         )
 
+    def close(self) -> None:
+        """Let go of the terminal and of the other ranks; the model stays usable."""
+        self.log.close()
+        self.forward = self.model
+        distributed.collect_wrappers(self.shard)
+
     # ------------------------------------------------------------------------------------------ begin and end
 
     def _begin(self, resume: bool) -> None:
-        found = resumable(self.folder.path)
-        if self.folder.has_anything() and not (resume and found):
-            raise InputError(
-                f"{self.folder.path} already holds {'a run' if found else 'a model without checkpoints'}",
-                "an empty or new folder, or a run to go on with",
-                "add --resume, or use another --out" if found else "use another --out",
-            )
+        found = checkpoint_to_resume(self.folder, resume)
         if found is None:
             self.slots = self.objective.fresh_state()
         else:
