@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from thinkling.cli.main import main
 
@@ -154,6 +156,44 @@ def test_solve_a_file_in_order(folder: Path, capsys: pytest.CaptureFixture[str],
     for question, row in zip(asked, told, strict=True):
         assert set(row) == {"answer", "status", "steps", "q_halt"}
         assert len(row["answer"]) == len(question)
+
+
+def test_demo(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The whole demo on few puzzles and three seconds of training; a second call scores the same run."""
+    data, run = tmp_path / "data", tmp_path / "run"
+    make = ["data", "make", "sudoku", "--size", "6", "--train", "200", "--test", "20", "--out", str(data)]
+    assert main(make) == 0
+    words = ["demo", "--quick", "--minutes", "0.05", "--data", data, "--out", run]
+    code, told = said(capsys, *words)
+    assert code == 0
+    assert set(told) >= {
+        "run", "exact_accuracy", "exact_accuracy_fixed", "mean_steps", "train_seconds", "params"
+    }  # fmt: skip
+    assert told["train_seconds"] == pytest.approx(3, abs=2)
+    assert main([*map(str, words)]) == 0
+    shown = capsys.readouterr().out
+    assert "20 unseen puzzles" in shown
+    assert f"thinkling solve {run}" in shown.replace("\n", "")
+
+
+def test_bench_adaptive(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", "adaptive", "--run", folder / "run", "--data", folder / "data", "--limit", 5, "--repeats", 1]
+    code, told = said(capsys, *words)
+    assert code == 0
+    assert set(told) >= {"speedup", "accuracy_lost", "hardware", "seconds"}
+
+
+def test_import_of_an_official_checkpoint(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    golden = Path(__file__).parents[1] / "golden" / "hrm_a"
+    official = tmp_path / "official"
+    official.mkdir()
+    torch.save(load_file(golden / "weights.safetensors"), official / "step_7")
+    config = json.loads((golden / "config.json").read_text())["config"]
+    (official / "all_config.yaml").write_text(json.dumps({"arch": config}))
+    code, told = said(capsys, "import", "hrm", official, "--out", tmp_path / "run")
+    assert code == 0
+    assert told["unmatched"] == []
+    assert told["params"] == 263_682 + 5 * 64
 
 
 @pytest.mark.parametrize(

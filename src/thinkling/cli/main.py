@@ -83,12 +83,14 @@ def _main(words: Sequence[str]) -> int:
         return 0
     from thinkling.cli.arguments import HelpRequestedError
     from thinkling.cli.output import only_json, show
+    from thinkling.nn.cpu_memory import keep_freed_memory
 
     try:
         invocation = parse(words)
     except HelpRequestedError as asked:
         print(asked.text, end="")
         return 0
+    keep_freed_memory()
     as_json = bool(invocation.arguments.json)
     with only_json() if as_json else contextlib.nullcontext():
         return show(invocation.run(invocation.arguments), as_json)

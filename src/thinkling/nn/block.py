@@ -46,7 +46,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
         if self.self_attn is not None:
-            x = rms_norm(x + self.self_attn(x, rotary), self.norm_eps)
+            x = rms_norm(self.self_attn(x, rotary).add_(x), self.norm_eps)
         elif self.mlp_t is not None:
-            x = rms_norm(x + self.mlp_t(x), self.norm_eps, dim=1)
-        return rms_norm(x + self.mlp(x), self.norm_eps)
+            x = rms_norm(self.mlp_t(x).add_(x), self.norm_eps, dim=1)
+        return rms_norm(self.mlp(x).add_(x), self.norm_eps)

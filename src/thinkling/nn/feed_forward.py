@@ -18,7 +18,11 @@ def inner_width(width: int, expansion: float, multiple: int = 256) -> int:
 
 
 class SwiGLU(nn.Module):
-    """`down(silu(gate(x)) * up(x))` over the channels. [B, S, D] -> [B, S, D]."""
+    """`down(silu(gate(x)) * up(x))` over the channels. [B, S, D] -> [B, S, D].
+
+    `gate_up_proj` holds the rows of gate, then those of up. They are multiplied one after the other: what follows then
+    works on contiguous memory.
+    """
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -26,9 +30,14 @@ class SwiGLU(nn.Module):
         self.down_proj = Linear(inner, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
-        out: Tensor = self.down_proj(F.silu(gate) * up)
-        return out
+        gate, up = self.gate_up_proj.cast_weight(x.dtype).chunk(2)
+        return self._multiply(
+            self.down_proj.cast_weight(x.dtype), gated(self._multiply(gate, x), self._multiply(up, x))
+        )
+
+    @staticmethod
+    def _multiply(weight: Tensor, x: Tensor) -> Tensor:
+        return F.linear(x, weight)
 
 
 class PositionSwiGLU(SwiGLU):
@@ -37,10 +46,13 @@ class PositionSwiGLU(SwiGLU):
     The weight multiplies from the left, so nothing is transposed in memory.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        gate, up = self._mix(self.gate_up_proj, x).chunk(2, dim=1)
-        return self._mix(self.down_proj, F.silu(gate) * up)
-
     @staticmethod
-    def _mix(layer: Linear, x: Tensor) -> Tensor:
-        return torch.bmm(layer.cast_weight(x.dtype).expand(x.shape[0], -1, -1), x)
+    def _multiply(weight: Tensor, x: Tensor) -> Tensor:
+        return torch.bmm(weight.expand(x.shape[0], -1, -1), x)
+
+
+def gated(gate: Tensor, up: Tensor) -> Tensor:
+    """`silu(gate) * up`; without gradient it reuses the memory of `gate`."""
+    if torch.is_grad_enabled() and gate.requires_grad:
+        return F.silu(gate) * up
+    return F.silu(gate, inplace=True).mul_(up)

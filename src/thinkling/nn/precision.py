@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import statistics
 import time
 from typing import Literal
 
@@ -38,18 +39,17 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def measure_matmul(device: torch.device, dtype: torch.dtype, size: int = 2048, seconds: float = 0.5) -> float:
-    """Best rate of a square matrix product in FLOP/s (2 * size^3 per product)."""
+    """Median rate of a square matrix product in FLOP/s (2 * size^3 per product)."""
     left = torch.ones(size, size, device=device, dtype=dtype)
     product = left @ left
-    best, spent = float("inf"), 0.0
-    while spent <= seconds:
+    taken: list[float] = []
+    while sum(taken) <= seconds:
         _wait(device)
         start = time.perf_counter()
         torch.mm(left, left, out=product)
         _wait(device)
-        best = min(best, time.perf_counter() - start)
-        spent += time.perf_counter() - start
-    return 2 * size**3 / best
+        taken.append(time.perf_counter() - start)
+    return 2 * size**3 / statistics.median(taken)
 
 
 @functools.lru_cache

@@ -24,7 +24,7 @@ from thinkling.puzzles.cost import cost
 from thinkling.puzzles.evaluate import evaluate
 from thinkling.puzzles.examples import Examples
 from thinkling.puzzles.objective import PuzzleObjective
-from thinkling.puzzles.puzzle_model import PuzzleModel, build, halt_rule
+from thinkling.puzzles.puzzle_model import PuzzleModel, build, count_params, halt_rule
 from thinkling.puzzles.recipes import recipe_named
 from thinkling.puzzles.train import architecture
 from thinkling.tasks.sudoku import Sudoku
@@ -33,6 +33,8 @@ from thinkling.thinking.halting import HaltRuleName
 PublishedSize = Literal["hrm", "trm-mlp", "trm-attention"]
 PUBLISHED_SIZES: tuple[PublishedSize, ...] = ("hrm", "trm-mlp", "trm-attention")
 _GIGA = 1e9
+_WARM_UP = 2
+_PROBE_SECONDS = 0.1
 
 
 def bench_training(
@@ -45,7 +47,7 @@ def bench_training(
     """Training speed of the published sizes on 9x9 Sudoku-shaped data.
 
     A step is everything the trainer does: refill, forward, target pass, backward, gradient norm, optimisers. The share
-    is necessary operations (see `cost`) over the matrix product rate measured right before and after.
+    is necessary operations (see `cost`) over the matrix product rate measured right before and after each step.
 
     Args:
         sizes: which models.
@@ -83,9 +85,9 @@ def _bench_size(
     optimizer = AdamATan2(param_groups(model, 0.1), lr=1e-4)
     sparse = SignSGD.of(model, weight_decay=0.1)
     slots = objective.fresh_state()
-    rate_before = measure_matmul(device, dtype)
-    taken = []
-    for step in range(1, steps + 3):
+    flops = cost(model, recipe.halting.learning, batch_size).training_flops * batch_size
+    taken, rates = [], [measure_matmul(device, dtype, seconds=_PROBE_SECONDS)]
+    for step in range(1, steps + _WARM_UP + 1):
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
         sparse.clear()
@@ -96,17 +98,20 @@ def _bench_size(
         sparse.lr = 1e-2
         sparse.step()
         taken.append(time.perf_counter() - start)
-    seconds = statistics.median(taken[2:])
-    rate = max(rate_before, measure_matmul(device, dtype))
-    needed = cost(model, recipe.halting.learning, batch_size)
-    flops = needed.training_flops * batch_size
+        rates.append(measure_matmul(device, dtype, seconds=_PROBE_SECONDS))
+    # Shared machines change their speed within seconds: each step is compared with the rate just before and after it.
+    shares = [
+        flops / seconds / ((before + after) / 2)
+        for seconds, before, after in zip(taken, rates, rates[1:], strict=False)
+    ]
+    seconds = statistics.median(taken[_WARM_UP:])
     return {
-        "params": needed.params,
+        "params": count_params(model),
         "examples_per_second": round(batch_size / seconds, 2),
         "step_seconds": round(seconds, 4),
         "gflops": round(flops / seconds / _GIGA, 1),
-        "matmul_gflops": round(rate / _GIGA, 1),
-        "share_of_matmul_rate": round(flops / seconds / rate, 3),
+        "matmul_gflops": round(statistics.median(rates[_WARM_UP:]) / _GIGA, 1),
+        "share_of_matmul_rate": round(statistics.median(shares[_WARM_UP:]), 3),
     }
 
 

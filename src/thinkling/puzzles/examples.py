@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from thinkling.data.batch import PuzzleBatch
 from thinkling.data.puzzle_set import PuzzleSet
 from thinkling.data.sampling import example_of_item, uniforms
+from thinkling.errors import InputError
 from thinkling.tasks.task import Task
 from thinkling.thinking.slots import Question
 
@@ -82,13 +83,16 @@ def hold_out(puzzles: PuzzleSet, groups: int) -> tuple[PuzzleSet, PuzzleSet]:
     """Split off the last `groups` groups (at most a fifth of all) as validation examples: (rest, held out).
 
     Of a held-out group only the first puzzle is kept: the others are its symmetric copies.
+
+    Raises:
+        InputError: there are fewer than five groups.
     """
     total = len(puzzles.group_indices) - 1
+    if total < 5:
+        raise InputError(f"a training set of {total} puzzles", "at least 5", "make or import more puzzles")
     cut = total - min(groups, total // 5)
-    first_puzzles = puzzles.group_indices[cut:total]
-    return _of_puzzles(puzzles, range(int(puzzles.group_indices[cut]))), _of_puzzles(
-        puzzles, first_puzzles.tolist()
-    )
+    rest = _of_puzzles(puzzles, range(int(puzzles.group_indices[cut])))
+    return rest, _of_puzzles(puzzles, puzzles.group_indices[cut:total].tolist())
 
 
 def _of_puzzles(puzzles: PuzzleSet, chosen: Sequence[int]) -> PuzzleSet:

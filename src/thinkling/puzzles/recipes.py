@@ -62,8 +62,8 @@ class TRMRecipe(PuzzleRecipe):
 def sudoku_4x4() -> HRMRecipe:
     """4x4 Sudoku in a quarter of a minute on a CPU: for tests and first looks."""
     return HRMRecipe(
-        model=_mixing_hrm(size=4, width=64, L_cycles=1),
-        halting=HaltingConfig(learning="halt_only", max_steps=8),
+        model=_mixing_hrm(size=4, width=64),
+        halting=_short_at_first(max_steps=8),
         train=_laptop_training(seconds=15, learning_rate=3e-3),
         loss="softmax",
         validation_size=100,
@@ -74,8 +74,8 @@ def sudoku_6x6() -> HRMRecipe:
     """6x6 Sudoku in a minute and a half on two cores: the quick demo."""
     return HRMRecipe(
         model=_mixing_hrm(size=6, width=96),
-        halting=HaltingConfig(learning="halt_only"),
-        train=_laptop_training(seconds=85, learning_rate=2e-3),
+        halting=_short_at_first(),
+        train=_laptop_training(seconds=85, learning_rate=3e-3),
         loss="softmax",
     )
 
@@ -84,8 +84,8 @@ def sudoku_9x9() -> HRMRecipe:
     """9x9 Sudoku of newspaper level in five minutes on two cores: the demo."""
     return HRMRecipe(
         model=_mixing_hrm(size=9, width=128),
-        halting=HaltingConfig(learning="halt_only"),
-        train=_laptop_training(seconds=330, learning_rate=1.5e-3),
+        halting=_short_at_first(),
+        train=_laptop_training(seconds=330, learning_rate=3e-3),
         loss="softmax",
     )
 
@@ -139,7 +139,7 @@ def recipe_named(name: str) -> PuzzleRecipe:
     return RECIPES[name]()
 
 
-def _mixing_hrm(*, size: int, width: int, L_cycles: int = 2) -> HRMConfig:
+def _mixing_hrm(*, size: int, width: int) -> HRMConfig:
     """A small HRM that mixes positions by an MLP: on Sudoku it learns in minutes what attention has not begun to."""
     return HRMConfig(
         vocab_size=size + 2,
@@ -151,8 +151,17 @@ def _mixing_hrm(*, size: int, width: int, L_cycles: int = 2) -> HRMConfig:
         positions="none",
         H_layers=2,
         L_layers=2,
-        L_cycles=L_cycles,
+        H_cycles=1,
+        L_cycles=2,
     )
+
+
+def _short_at_first(max_steps: int = 16) -> HaltingConfig:
+    """Train on two segments of many puzzles rather than on many segments of few: what is learned there carries over.
+
+    With the full limit from the start, slots are blocked for 16 segments by puzzles that the model cannot solve yet.
+    """
+    return HaltingConfig(learning="halt_only", max_steps=max_steps, first_limit=2, threshold=0.95)
 
 
 def _laptop_training(*, seconds: float, learning_rate: float) -> TrainConfig:

@@ -63,12 +63,6 @@ def objective_of(
     task = get_task(_task_settings(dataset))
     model = build(architecture(recipe), asdict(recipe.model), seed=recipe.train.seed).to(pick_device(device))
     rest, held_out = hold_out(dataset.train, recipe.validation_size)
-    if len(rest) == 0 or len(held_out) == 0:
-        raise InputError(
-            f"a training set of {len(dataset.train)} puzzles",
-            "at least 5 puzzles",
-            "make or import more puzzles",
-        )
     return PuzzleObjective(
         model,
         Examples(rest, task, augment=recipe.augment),
