@@ -177,7 +177,18 @@ def test_demo(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 
 def test_bench_adaptive(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["bench", "adaptive", "--run", folder / "run", "--data", folder / "data", "--limit", 5, "--repeats", 1]
+    words = [
+        "bench",
+        "adaptive",
+        "--run",
+        folder / "run",
+        "--data",
+        folder / "data",
+        "--limit",
+        5,
+        "--repeats",
+        1,
+    ]
     code, told = said(capsys, *words)
     assert code == 0
     assert set(told) >= {"speedup", "accuracy_lost", "hardware", "seconds"}

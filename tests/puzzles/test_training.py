@@ -19,7 +19,7 @@ from small_run import short_recipe
 
 from thinkling.data.array_store import read_dataset
 from thinkling.errors import InputError
-from thinkling.puzzles.examples import Examples, hold_out
+from thinkling.puzzles.examples import Examples, hard_enough, hold_out
 from thinkling.puzzles.recipes import RECIPES, recipe_named
 from thinkling.puzzles.train import fitted, objective_of, train_recipe
 from thinkling.tasks.registry import get_task
@@ -139,6 +139,17 @@ def test_held_out_groups_lose_their_copies() -> None:
     assert np.array_equal(held_out.inputs, train.inputs[[64, 68, 72, 76]])
     assert rest.group_indices.tolist() == list(range(0, 65, 4))
     assert held_out.group_indices.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_easy_puzzles_are_left_out(data: Path) -> None:
+    train = read_dataset(data).train
+    blanks = (np.asarray(train.inputs) == 1).sum(1)
+    hard = hard_enough(train, 0.5)
+    assert np.array_equal(hard.inputs, train.inputs[blanks >= 8])
+    assert 0 < len(hard) < len(train)
+    assert hard_enough(train, 0.0) is train
+    with pytest.raises(InputError, match="min_unknown"):
+        hard_enough(train, 0.99)
 
 
 def test_a_run_is_not_overwritten(data: Path, trained: Path) -> None:

@@ -95,6 +95,23 @@ def hold_out(puzzles: PuzzleSet, groups: int) -> tuple[PuzzleSet, PuzzleSet]:
     return rest, _of_puzzles(puzzles, puzzles.group_indices[cut:total].tolist())
 
 
+def hard_enough(puzzles: PuzzleSet, share: float) -> PuzzleSet:
+    """Only the puzzles whose first example leaves at least this share of its cells to be filled in.
+
+    Raises:
+        InputError: there is none.
+    """
+    if share <= 0:
+        return puzzles
+    inputs, labels, _ = puzzles.examples(puzzles.puzzle_indices[:-1])
+    chosen = np.flatnonzero((inputs != labels).mean(1) >= share)
+    if len(chosen) == 0:
+        raise InputError(
+            f"min_unknown {share} where no puzzle has that many", "a smaller share", "lower min_unknown"
+        )
+    return _of_puzzles(puzzles, chosen.tolist())
+
+
 def _of_puzzles(puzzles: PuzzleSet, chosen: Sequence[int]) -> PuzzleSet:
     """The set with only the puzzles named, in ascending order."""
     kept = np.asarray(chosen, dtype=np.int64)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from thinkling.data.array_store import Dataset, read_dataset
 from thinkling.errors import InputError
 from thinkling.nn.precision import pick_device
-from thinkling.puzzles.examples import Examples, hold_out
+from thinkling.puzzles.examples import Examples, hard_enough, hold_out
 from thinkling.puzzles.objective import PuzzleObjective
 from thinkling.puzzles.puzzle_model import build
 from thinkling.puzzles.recipes import PuzzleRecipe, TRMRecipe
@@ -46,6 +46,7 @@ def description(recipe: PuzzleRecipe, dataset: Dataset) -> dict[str, Any]:
             "batch_size": recipe.batch_size,
             "loss": recipe.loss,
             "augment": recipe.augment,
+            "min_unknown": recipe.min_unknown,
             "validation_size": recipe.validation_size,
         },
     }
@@ -65,7 +66,7 @@ def objective_of(
     rest, held_out = hold_out(dataset.train, recipe.validation_size)
     return PuzzleObjective(
         model,
-        Examples(rest, task, augment=recipe.augment),
+        Examples(hard_enough(rest, recipe.min_unknown), task, augment=recipe.augment),
         Examples(held_out, task, augment=False),
         halting=recipe.halting,
         loss=recipe.loss,
