@@ -105,3 +105,10 @@ def test_card_and_provenance():
     ):
         assert words in card
     assert "unknown" in model_card({}, params=0, step=0, train_seconds=0, metrics={})
+
+
+def test_weights_are_as_readable_as_other_files(tmp_path):
+    """safetensors writes files that only the owner may read: a run folder copied to a server could not be loaded."""
+    save_weights(tmp_path / "weights.safetensors", {"a": torch.ones(2)})
+    (tmp_path / "other").touch()
+    assert (tmp_path / "weights.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode

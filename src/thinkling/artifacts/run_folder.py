@@ -89,7 +89,10 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Write a file by `write(temporary path)`, flush it, give it its name; an error leaves nothing."""
     temporary = path.with_name(f".{path.name}.part")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         write(temporary)
+        temporary.chmod(mode)  # safetensors makes its files readable by the owner only
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

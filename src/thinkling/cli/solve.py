@@ -94,7 +94,7 @@ def in_a_line(solution: Solution) -> str:
     segments = "1 step" if solution.steps == 1 else f"{solution.steps} steps"
     return (
         f"[{colour}]{solution.status}[/{colour}] after {segments} of thought; "
-        f"the model's own probability of being right: {solution.q_halt:.3f}"
+        f"its own estimate of being right: {solution.q_halt:.3f}"
     )
 
 
