@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -74,7 +75,7 @@ def defaults(words: Sequence[str]) -> Any:
     )
 
 
-def run(arguments: HRMArguments | TRMArguments) -> dict[str, Any]:
+def run(arguments: HRMArguments | TRMArguments) -> dict[str, Any] | int:
     """Train, and say where the run is and how good it is."""
     if arguments.dry_run:
         return preview(arguments.recipe, arguments.data)
@@ -86,6 +87,8 @@ def run(arguments: HRMArguments | TRMArguments) -> dict[str, Any]:
         device=arguments.device,
         quiet=arguments.quiet,
     )
+    if os.environ.get("RANK", "0") != "0":
+        return 0  # under torchrun the first process speaks for all
     if result.stopped == "signal":
         print(f"stopped at step {result.step}; add --resume to go on", file=sys.stderr)
     return {

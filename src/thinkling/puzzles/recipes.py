@@ -91,7 +91,7 @@ def sudoku_9x9() -> HRMRecipe:
     return HRMRecipe(
         model=_mixing_hrm(size=9, width=128),
         halting=_short_at_first(),
-        train=_laptop_training(seconds=345, learning_rate=3e-3),
+        train=_laptop_training(seconds=350, learning_rate=3e-3),
         loss="softmax",
         min_unknown=0.48,
     )
@@ -178,7 +178,7 @@ def _laptop_training(*, seconds: float, learning_rate: float) -> TrainConfig:
         time_limit_seconds=seconds,
         lr_by_time=True,
         learning_rate=learning_rate,
-        min_lr_ratio=0.05,
+        min_lr_ratio=0.02,
         warmup_steps=50,
         optimizer="adamw",
         ema_decay=0.99,
