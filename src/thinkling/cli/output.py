@@ -108,7 +108,7 @@ def _show_to_person(report: Report) -> None:
 
     console = Console(highlight=False)
     if report.text is not None:
-        console.print(report.text)
+        console.print(report.text, soft_wrap=True)
         return
     table = Table.grid(padding=(0, 3))
     table.add_column(style="bold", no_wrap=True)
