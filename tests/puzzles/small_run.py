@@ -21,10 +21,7 @@ def short_recipe(steps: int = 40, **changes: object) -> HRMRecipe:
     train = replace(
         recipe.train,
         steps=steps,
-        time_limit_seconds=0,
-        lr_by_time=False,
         validate_every=0,
-        validate_every_seconds=0,
         checkpoint_every=20,
         log_every=4,
         compute_dtype="float32",
