@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from thinkling.cli.main import main
+from thinkling.data.array_store import read_split
+from thinkling.tasks.sudoku import Sudoku
 
 PUZZLE = "1..4...1.1..4..."
 
@@ -109,12 +111,20 @@ def test_eval_keys(folder: Path, capsys: pytest.CaptureFixture[str], halt: str) 
 
 
 def test_eval_of_a_csv(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    table = tmp_path / "puzzles.csv"
-    table.write_text(f"source,question,answer,rating\nme,{PUZZLE},{'132442133142'.replace(' ', '')}2431,0\n")
-    code, told = said(capsys, "eval", folder / "run", "--data", table, "--steps", 2)
-    assert code in (0, 2)
-    if code == 0:
-        assert told["n"] == 1
+    """The same puzzles as CSV get the same score; a wrong answer in the table is refused by its line."""
+    table, task = tmp_path / "puzzles.csv", Sudoku(4)
+    test = read_split(folder / "data", "test")
+    rows = [f"me,{task.format(q)},{task.format(a)},0" for q, a in zip(test.inputs, test.labels, strict=True)]
+    table.write_text("source,question,answer,rating\n" + "\n".join(rows) + "\n")
+    code, told = said(capsys, "eval", folder / "run", "--data", table)
+    _, same = said(capsys, "eval", folder / "run", "--data", folder / "data")
+    assert code == 0
+    assert {name: told[name] for name in told if "second" not in name} == {
+        name: same[name] for name in same if "second" not in name
+    }
+    table.write_text(f"question,answer\n{task.format(test.inputs[0])},{'1' * 16}\n")
+    assert main(["eval", str(folder / "run"), "--data", str(table)]) == 2
+    assert "line 2" in capsys.readouterr().err
 
 
 def test_solve_one(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -245,9 +255,6 @@ def test_bad_input_exits_2(
 
 
 def questions(folder: Path) -> list[str]:
-    from thinkling.data.array_store import read_split
-    from thinkling.tasks.sudoku import Sudoku
-
     return [Sudoku(4).format(tokens) for tokens in read_split(folder / "data", "test").inputs]
 
 
