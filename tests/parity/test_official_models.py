@@ -199,9 +199,9 @@ def test_names_of_a_compiled_checkpoint(case: Case) -> None:
 def test_loading_is_strict(case: Case) -> None:
     name = next(iter(case.weights))
     without = {key: tensor for key, tensor in case.weights.items() if key != name}
-    with pytest.raises(InputError, match=f"missing {ours_of(name)}"):
+    with pytest.raises(InputError, match=f"{ours_of(name)} is missing"):
         from_official(case.config, without)
-    with pytest.raises(InputError, match="left over surplus"):
+    with pytest.raises(InputError, match="surplus is not in the model"):
         from_official(case.config, {**case.weights, "model.inner.surplus": torch.zeros(1)})
     with pytest.raises(InputError, match=r"puzzle_emb\.weights"):
         from_official({**case.config, "num_puzzle_identifiers": 9}, case.weights)

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from thinkling.artifacts.weights import load_into
 from thinkling.errors import InputError
 from thinkling.puzzles.hrm import HRM, HRMConfig
 from thinkling.puzzles.trm import TRM, TRMConfig
@@ -35,36 +35,13 @@ def from_official(config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -
     weights = {ours_of(name): tensor for name, tensor in state_dict.items() if not _NOT_WEIGHTS.search(name)}
     is_hrm = any(name.startswith("H_level.") for name in weights)
     model = HRM(_hrm_config(config)) if is_hrm else TRM(_trm_config(config))
-    load_strictly(model, weights)
+    load_into(model, weights)
     return model.eval()
 
 
 def ours_of(name: str) -> str:
     """Our name of an official tensor."""
     return _PREFIXES.sub("", name).replace("embedding_weight", "weight")
-
-
-def load_strictly(model: HRM | TRM, weights: Mapping[str, Tensor]) -> None:
-    """Copy every tensor; any that is missing, left over or of another shape is an error that names it."""
-    own = model.state_dict()
-    missing, unmatched = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    misshapen = [
-        f"{name} {tuple(weights[name].shape)} where the settings say {tuple(own[name].shape)}"
-        for name in sorted(own.keys() & weights.keys())
-        if own[name].shape != weights[name].shape
-    ]
-    if missing or unmatched or misshapen:
-        faults = (
-            [f"missing {name}" for name in missing] + [f"left over {name}" for name in unmatched] + misshapen
-        )
-        raise InputError(
-            f"a checkpoint that does not fit its settings: {', '.join(faults[:6])}",
-            "exactly the tensors of the settings beside it",
-            "check that all_config.yaml and the checkpoint belong together",
-        )
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(weights[name])
 
 
 def _shared(config: Mapping[str, Any]) -> dict[str, Any]:
