@@ -65,7 +65,7 @@ def _shared(config: Mapping[str, Any]) -> dict[str, Any]:
             "pass the data set's metadata (vocab_size, seq_len, num_puzzle_identifiers) too",
         )
     settings = {ours: config[theirs] for theirs, ours in names.items()}
-    settings["positions"] = config.get("pos_encodings", "rope")
+    settings["positions"] = config.get("pos_encodings", "rope") or "none"
     settings["norm_eps"] = config.get("rms_norm_eps", 1e-5)
     settings["rope_base"] = config.get("rope_theta", 10000.0)
     if settings["positions"] not in ("rope", "learned", "none"):
