@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from thinkling.cli.data import parse_range
+from thinkling.cli.data_sudoku import parse_range
 from thinkling.cli.main import main
 from thinkling.data.array_store import read_dataset, write_dataset
 from thinkling.errors import InputError

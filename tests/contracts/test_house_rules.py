@@ -25,7 +25,7 @@ GLOBAL_RANDOMNESS = {
 MAY_SET_GLOBAL = {"train_state.py"}
 """A resume puts the global generator back to where it was."""
 DRAWS_FROM_GLOBAL = re.compile(
-    r"^(np|numpy)\.random\.(?!default_rng|Generator|Philox|PCG64|SeedSequence|BitGenerator)\w+$"
+    r"^(np|numpy)\.random\.(?!default_rng|Generator|RandomState|Philox|PCG64|SeedSequence|BitGenerator)\w+$"
 )
 """np.random.rand and its like draw from hidden state; a Generator is explicit."""
 

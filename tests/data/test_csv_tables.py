@@ -2,7 +2,7 @@
 
 import pytest
 
-from thinkling.data.csv_tables import PuzzleRow, read_rows, write_rows
+from thinkling.data.csv_tables import PuzzleRow, read_rows, read_table, write_rows
 from thinkling.errors import InputError, ThinklingError
 
 
@@ -82,3 +82,19 @@ def test_a_failed_write_leaves_nothing(tmp_path):
         write_rows(path, rows())
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_a_table_with_any_columns(tmp_path):
+    path = table(tmp_path, 'id, Frage ,ANTWORT,note\n1,"a\nb, ""c""", x ,\n\n2,d,e,f\n')
+    assert list(read_table(path, ["frage", "Antwort"], ["note", "none"])) == [
+        (2, {"frage": 'a\nb, "c"', "Antwort": " x ", "note": None}),
+        (5, {"frage": "d", "Antwort": "e", "note": "f"}),
+    ]
+    assert [(row.question, row.answer) for row in read_rows(path, question="Frage", answer="antwort")] == [
+        ('a\nb, "c"', " x "),
+        ("d", "e"),
+    ]
+    with pytest.raises(
+        InputError, match=r"no column 'Antwrt' among id, frage, antwort, note.*did you mean 'antwort'"
+    ):
+        list(read_table(path, ["frage", "Antwrt"]))

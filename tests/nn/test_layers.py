@@ -13,9 +13,10 @@ from thinkling.nn.attention import Attention, attend
 from thinkling.nn.casting import Embedding, Linear, weights_cast_once
 from thinkling.nn.feed_forward import PositionSwiGLU, SwiGLU, inner_width
 from thinkling.nn.init import truncated_normal_
+from thinkling.nn.local_mixing import LocalMixing
 from thinkling.nn.norm import rms_norm
 from thinkling.nn.precision import choose_dtype, measure_matmul, pick_device, resolve_dtype
-from thinkling.nn.rope import rope_tables, rotate
+from thinkling.nn.rope import rope_tables, rope_tables_2d, rotate
 from thinkling.nn.sparse_embedding import SparseEmbedding
 
 GENERATOR = torch.Generator().manual_seed(7)
@@ -45,7 +46,7 @@ def test_attention_without_positions_ignores_order() -> None:
 
 
 def test_rotary_depends_on_distance_only() -> None:
-    cos, sin = rope_tables(12, 6, 10000.0)
+    cos, sin = rope_tables(torch.arange(12), 6, 10000.0)
     query, key = random(1, 1, 1, 6).expand(1, 12, 1, 6), random(1, 1, 1, 6).expand(1, 12, 1, 6)
     scores = rotate(query, cos, sin)[0, :, 0] @ rotate(key, cos, sin)[0, :, 0].T
     for distance in range(-11, 12):
@@ -54,7 +55,7 @@ def test_rotary_depends_on_distance_only() -> None:
 
 
 def test_rotary_pairs_are_half_a_head_apart() -> None:
-    cos, sin = rope_tables(2, 4, 100.0)
+    cos, sin = rope_tables(torch.arange(2), 4, 100.0)
     turned = rotate(torch.tensor([1.0, 0, 0, 0]).expand(1, 2, 1, 4), cos, sin)[0, 1, 0]
     torch.testing.assert_close(turned, torch.tensor([math.cos(1), 0, math.sin(1), 0]))
 
@@ -121,3 +122,46 @@ def test_precision_is_measured() -> None:
     assert resolve_dtype("bfloat16", cpu) is torch.bfloat16
     with pytest.raises(InputError, match="tpu"):
         pick_device("tpu")
+
+
+def test_rotary_over_a_grid_depends_on_both_distances_only() -> None:
+    rows, columns = 3, 4
+    row = torch.arange(rows).repeat_interleave(columns)
+    column = torch.arange(columns).repeat(rows)
+    cos, sin = rope_tables_2d(row, column, 8, 100.0)
+    query, key = random(8).expand(1, 12, 1, 8), random(8).expand(1, 12, 1, 8)
+    scores = rotate(query, cos, sin)[0, :, 0] @ rotate(key, cos, sin)[0, :, 0].T
+    by_distance: dict[tuple[int, int], float] = {}
+    for a in range(12):
+        for b in range(12):
+            distance = (int(row[a] - row[b]), int(column[a] - column[b]))
+            assert by_distance.setdefault(distance, float(scores[a, b])) == pytest.approx(
+                float(scores[a, b]), abs=1e-4
+            )
+    assert len({round(score, 3) for score in by_distance.values()}) > 30  # both axes count
+
+
+def test_local_mixing_sees_the_eight_neighbours_and_no_further() -> None:
+    layer = filled(LocalMixing(6, 4, 5))
+    x = random(1, 20, 6)
+    changed = x.clone()
+    changed[0, 2 * 5 + 1] += 1  # row 2, column 1
+    seen = (layer(x) != layer(changed)).any(-1).view(4, 5)
+    expected = torch.zeros(4, 5, dtype=torch.bool)
+    expected[1:4, 0:3] = True
+    assert torch.equal(seen, expected)
+
+
+def test_local_mixing_equals_its_formula() -> None:
+    layer = filled(LocalMixing(3, 2, 2))
+    x = random(1, 4, 3)
+    inner = layer.in_proj(x)[0].view(2, 2, 3)
+    out = torch.zeros(2, 2, 3)
+    for row in range(2):
+        for column in range(2):
+            for i in range(2):
+                for j in range(2):
+                    weight = layer.depthwise.weight[:, 0, 1 + i - row, 1 + j - column]
+                    out[row, column] += weight * inner[i, j]
+    expected = layer.out_proj(F.silu(out)).view(1, 4, 3)
+    torch.testing.assert_close(layer(x), expected)

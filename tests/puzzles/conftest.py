@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from small_run import short_recipe
 
-from thinkling.puzzles.datasets import make_sudoku
+from thinkling.puzzles.datasets.sudoku import make_sudoku
 from thinkling.puzzles.train import train_recipe
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from thinkling.puzzles.recipes import HRMRecipe, sudoku_4x4
+from thinkling.puzzles.laptop_recipes import sudoku_4x4
+from thinkling.puzzles.recipe import HRMRecipe
 from thinkling.puzzles.train import train_recipe
 
 

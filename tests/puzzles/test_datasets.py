@@ -8,8 +8,10 @@ import pytest
 from thinkling.data.array_store import PuzzleSet, read_dataset, write_dataset
 from thinkling.data.csv_tables import PuzzleRow, write_rows
 from thinkling.errors import InputError
-from thinkling.puzzles import datasets
-from thinkling.puzzles.datasets import check_dataset, import_sudoku, make_sudoku, read_puzzle_csv, task_of
+from thinkling.puzzles.datasets import sudoku as datasets
+from thinkling.puzzles.datasets.check import check_dataset, task_of
+from thinkling.puzzles.datasets.csv_puzzles import read_puzzle_csv
+from thinkling.puzzles.datasets.sudoku import import_sudoku, make_sudoku
 from thinkling.tasks.sudoku import Sudoku
 from thinkling.tasks.sudoku_generator import make_candidates
 
@@ -29,9 +31,8 @@ def copies(size, rows, seed=0):
     task = Sudoku(size)
     inputs = np.stack([task.parse(question) for question, _ in rows])
     labels = np.stack([task.encode_answer(answer) for _, answer in rows])
-    moved = task.augment(
-        inputs, labels, np.random.default_rng(seed).random((len(rows), task.augment_numbers))
-    )
+    draws = np.random.default_rng(seed).random((len(rows), task.augment_numbers))
+    *moved, _ = task.augment(inputs, labels, np.zeros(len(rows)), draws)
     return [(task.format(question), task.format(answer)) for question, answer in zip(*moved, strict=True)]
 
 

@@ -177,7 +177,7 @@ def test_every_recipe_makes_a_training_step(name: str, data: Path) -> None:
 
 
 def test_too_few_puzzles(tmp_path: Path) -> None:
-    from thinkling.puzzles.datasets import make_sudoku
+    from thinkling.puzzles.datasets.sudoku import make_sudoku
 
     make_sudoku(tmp_path / "few", size=4, train=3, test=1, seed=0)
     with pytest.raises(InputError, match="training set of 3 puzzles"):

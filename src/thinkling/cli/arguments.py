@@ -4,7 +4,7 @@ A command is a module `thinkling.cli.<name>` with
 
 - `Arguments`, a frozen keyword-only dataclass derived from `CommandArguments` whose attribute docstrings become
   the help, and `run(arguments)`;
-- or `SUBCOMMANDS`, a mapping from a word to a `Subcommand` that holds the same two things;
+- or `SUBCOMMANDS`, a mapping from a word to a `Subcommand` that holds the same two things, or to a `SubcommandGroup`;
 - and, where the fields or defaults depend on a positional word (a recipe), `defaults(words)`, which returns
   the `Arguments` instance to start from.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -47,6 +47,16 @@ class Subcommand:
     """One line for the list of subcommands."""
     defaults: Callable[[Sequence[str]], CommandArguments | None] | None = None
     """Given the words after the subcommand, the instance that holds the defaults."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubcommandGroup:
+    """A word that is followed by another one, such as `make` in `thinkling data make sudoku`."""
+
+    summary: str
+    """One line for the list of subcommands."""
+    subcommands: Mapping[str, Subcommand | SubcommandGroup]
+    """What may follow."""
 
 
 class HelpRequestedError(Exception):

@@ -16,12 +16,13 @@ from thinkling.cli.output import Report
 from thinkling.cli.solve import in_a_line
 from thinkling.data.array_store import MANIFEST, read_split
 from thinkling.errors import InputError
-from thinkling.puzzles.datasets import make_sudoku
+from thinkling.puzzles.datasets.sudoku import make_sudoku
 from thinkling.puzzles.evaluate import evaluate
 from thinkling.puzzles.examples import Examples
+from thinkling.puzzles.laptop_recipes import by_the_clock
 from thinkling.puzzles.load import load
 from thinkling.puzzles.puzzle_model import PuzzleModel, halt_rule
-from thinkling.puzzles.recipes import by_the_clock, recipe_named
+from thinkling.puzzles.recipes import recipe_named
 from thinkling.puzzles.train import train_recipe
 
 SECONDS, QUICK_SECONDS = 350.0, 85.0

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from thinkling.cli.arguments import CommandArguments
+from thinkling.cli.clock import elapsed
+from thinkling.cli.output import Report
 from thinkling.data.array_store import read_split
 from thinkling.errors import InputError
-from thinkling.puzzles.datasets import read_puzzle_csv
+from thinkling.puzzles.arc_evaluate import SUBMISSION, ArcEvaluation, evaluate_arc
+from thinkling.puzzles.arc_questions import TaskIdMode, is_arc
+from thinkling.puzzles.datasets.csv_puzzles import read_puzzle_csv
+from thinkling.puzzles.datasets.table_recode import read_table_split
+from thinkling.puzzles.deadline import EXIT_CODES, Deadline
 from thinkling.puzzles.evaluate import DEFAULT_SLOTS, evaluate
 from thinkling.puzzles.examples import Examples
 from thinkling.puzzles.load import load
+from thinkling.puzzles.plugins import with_plugin
 from thinkling.puzzles.puzzle_model import PuzzleModel, halt_rule
+from thinkling.tasks.table import Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +37,12 @@ class Arguments(CommandArguments):
     """A data set folder, or a CSV file with the columns source, question, answer, rating."""
     split: Literal["test", "train"] = "test"
     """Which puzzles of a data set folder."""
+    question: str = "question"
+    """For a CSV file: the column with the questions."""
+    answer: str = "answer"
+    """For a CSV file: the column with the answers."""
+    task: Path | None = None
+    """For a table: a Python file with its checker; naming it here runs it."""
     limit: int = 0
     """Score only the first so many puzzles (0: all)."""
     steps: int = 0
@@ -44,17 +59,77 @@ class Arguments(CommandArguments):
     """auto, cpu, cuda or mps."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Dtype of matrix products."""
+    time_limit: float | None = None
+    """End within so many seconds from the start of the command, with what is answered by then."""
+    augmentations: int | None = None
+    """ARC: augmentations of each task to vote over, besides the task itself; all that there are where not given."""
+    task_id: TaskIdMode = "correct"
+    """ARC: which puzzle id the model is told: the task's own, the blank one, or another task's."""
+    submission: Path | None = None
+    """ARC: the submission file to write; submission.json in the run folder where not given (or here, where RUN is
+    no folder)."""
 
 
-def run(arguments: Arguments) -> dict[str, Any]:
+def run(arguments: Arguments) -> Report:
     """Score and return the contract's keys."""
-    for name in ("limit", "steps"):
-        if getattr(arguments, name) < 0:
+    for name in ("limit", "steps", "augmentations"):
+        if (getattr(arguments, name) or 0) < 0:
             raise InputError(f"--{name} {getattr(arguments, name)}", "0 or more", f"give another --{name}")
     if arguments.slots < 1:
         raise InputError(f"--slots {arguments.slots}", "1 or more", "give another --slots")
-    model = load(arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype)
-    examples = examples_for(model, arguments.data, arguments.split, arguments.limit)
+    if arguments.time_limit is not None and arguments.time_limit <= 0:
+        raise InputError(
+            f"--time-limit {arguments.time_limit}", "seconds above 0", "give another --time-limit"
+        )
+    for_arc = is_arc(arguments.data) and arguments.split == "test"
+    if not for_arc and (arguments.augmentations, arguments.task_id, arguments.submission) != (
+        None,
+        "correct",
+        None,
+    ):
+        raise InputError(
+            f"--augmentations, --task-id or --submission with {arguments.data}",
+            "the test split of an ARC data set",
+            "leave them out",
+        )
+    with Deadline(arguments.time_limit, used=elapsed()) as deadline:
+        values = (_run_arc if for_arc else _run_any)(arguments, deadline)
+    return Report(values=values, exit_code=EXIT_CODES[deadline.ending])
+
+
+def _run_arc(arguments: Arguments, deadline: Deadline) -> dict[str, Any]:
+    run = arguments.run_folder
+    settings = ArcEvaluation(
+        submission=arguments.submission or (run if run.is_dir() else Path()) / SUBMISSION,
+        augmentations=arguments.augmentations,
+        task_id=arguments.task_id,
+        limit=arguments.limit,
+        halt=arguments.halt,
+        threshold=arguments.threshold,
+        confirmations=arguments.confirmations,
+        max_steps=arguments.steps,
+        slots=arguments.slots,
+    )
+    values = evaluate_arc(lambda: _model(arguments), arguments.data, settings, deadline)
+    unknown = values.get("unknown_tasks")
+    if unknown:
+        print(
+            f"thinkling: WARNING: {len(unknown)} of the {values['tasks']} test tasks are unknown to the model and "
+            f"asked under the blank id: {', '.join(unknown)}",
+            file=sys.stderr,
+        )
+    return values
+
+
+def _model(arguments: Arguments) -> PuzzleModel:
+    return load(arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype)
+
+
+def _run_any(arguments: Arguments, deadline: Deadline) -> dict[str, Any]:
+    model = _model(arguments)
+    model.task = with_plugin(model.task, arguments.task)
+    columns = (arguments.question, arguments.answer)
+    examples = examples_for(model, arguments.data, arguments.split, arguments.limit, columns)
     halting = model.halting_with(threshold=arguments.threshold, confirmations=arguments.confirmations)
     score = evaluate(
         model.network,
@@ -62,22 +137,36 @@ def run(arguments: Arguments) -> dict[str, Any]:
         halt_rule(arguments.halt, halting, model.task),
         max_steps=arguments.steps or halting.max_steps,
         slots=arguments.slots,
+        deadline=deadline,
     )
-    return asdict(score) | {
+    return score.as_json() | {
         "halt": arguments.halt,
         "max_steps": arguments.steps or halting.max_steps,
         "params": model.params,
+        "ended": deadline.ending,
     }
 
 
-def examples_for(model: PuzzleModel, data: Path, split: str, limit: int = 0) -> Examples:
-    """The examples of a data set folder or CSV file, checked to fit the model.
+def examples_for(
+    model: PuzzleModel,
+    data: Path,
+    split: str,
+    limit: int = 0,
+    columns: tuple[str, str] = ("question", "answer"),
+) -> Examples:
+    """The examples of a data set folder or CSV file (with these columns), checked to fit the model.
 
     Raises:
         InputError: the path does not exist, or its puzzles are of another kind than the model's.
     """
-    puzzles = read_split(data, split) if data.is_dir() else read_puzzle_csv(data, model.task)
-    metadata, task = puzzles.metadata, model.task
+    task = model.task
+    if not data.is_dir():
+        puzzles = read_puzzle_csv(data, task, question=columns[0], answer=columns[1])
+    elif isinstance(task, Table):
+        puzzles = read_table_split(data, split, task)
+    else:
+        puzzles = read_split(data, split)
+    metadata = puzzles.metadata
     if (metadata.seq_len, metadata.vocab_size) != (task.seq_len, task.vocab_size):
         raise InputError(
             f"{data}: puzzles of {metadata.seq_len} cells and {metadata.vocab_size} tokens",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from thinkling.artifacts.hub import fetched
 from thinkling.cli.arguments import CommandArguments
 from thinkling.puzzles.official_checkpoint import import_checkpoint
 
@@ -19,13 +20,21 @@ class Arguments(CommandArguments):
     kind: Annotated[Literal["hrm", "trm"], tyro.conf.Positional]
     """The architecture."""
     checkpoint: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT")]
-    """The official folder (all_config.yaml beside step_N), or the step_N file."""
+    """The official folder (all_config.yaml beside step_N), or the step_N file; hf://OWNER/NAME/FOLDER fetches it."""
     out: Path
     """The run folder to write."""
     data: Path | None = None
-    """A data set folder that tells the task; not needed for 9x9 Sudoku."""
+    """A data set folder that tells the task and its puzzles; not needed for 9x9 Sudoku and the published mazes."""
+    reset_puzzle_embedding: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Where the data has other puzzles than the checkpoint: give each the mean of the checkpoint's embeddings."""
 
 
 def run(arguments: Arguments) -> dict[str, Any]:
     """Import, and return the contract's keys."""
-    return import_checkpoint(arguments.kind, arguments.checkpoint, arguments.out, arguments.data)
+    return import_checkpoint(
+        arguments.kind,
+        fetched(arguments.checkpoint),
+        arguments.out,
+        None if arguments.data is None else fetched(arguments.data),
+        reset_puzzle_embedding=arguments.reset_puzzle_embedding,
+    )

@@ -12,10 +12,14 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thinkling import __version__
+from thinkling.cli import clock
 from thinkling.errors import InputError, ThinklingError
+
+if TYPE_CHECKING:
+    from thinkling.cli.arguments import Subcommand, SubcommandGroup
 
 TRACEBACK_VARIABLE = "THINKLING_TRACEBACK"
 
@@ -50,6 +54,7 @@ class Invocation:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code (see the table of exit codes in the documentation)."""
+    clock.start()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         code = _main(words)
@@ -103,7 +108,7 @@ def parse(words: Sequence[str]) -> Invocation:
         InputError: an unknown command, an unknown flag or a bad value.
         HelpRequestedError: help was asked for.
     """
-    from thinkling.cli.arguments import HelpRequestedError, Subcommand, unknown_word
+    from thinkling.cli.arguments import Subcommand, SubcommandGroup, unknown_word
     from thinkling.cli.arguments import parse as parse_arguments
 
     name, rest = words[0], list(words[1:])
@@ -112,27 +117,32 @@ def parse(words: Sequence[str]) -> Invocation:
     if name not in COMMANDS:
         raise unknown_word(f"unknown command {name!r}", name, COMMANDS, "see 'thinkling --help'")
     module = importlib.import_module(f"thinkling.cli.{COMMANDS[name].module}")
-    prog = f"thinkling {name}"
-    subcommands: Mapping[str, Subcommand] | None = getattr(module, "SUBCOMMANDS", None)
-    if subcommands is None:
-        chosen = Subcommand(
-            arguments=module.Arguments,
-            run=module.run,
-            summary=COMMANDS[name].summary,
-            defaults=getattr(module, "defaults", None),
-        )
+    prog, summary = f"thinkling {name}", COMMANDS[name].summary
+    chosen: Subcommand | SubcommandGroup
+    if hasattr(module, "SUBCOMMANDS"):
+        chosen = SubcommandGroup(summary=summary, subcommands=module.SUBCOMMANDS)
     else:
-        if rest and rest[0] in ("-h", "--help"):
-            raise HelpRequestedError(_listing(prog, {word: sub.summary for word, sub in subcommands.items()}))
-        see_help = f"see '{prog} --help'"
-        if not rest:
-            raise InputError(f"'{prog}' alone", f"{prog} {'|'.join(subcommands)}", see_help)
-        if rest[0] not in subcommands:
-            raise unknown_word(f"unknown subcommand '{prog} {rest[0]}'", rest[0], subcommands, see_help)
-        chosen = subcommands[rest[0]]
-        prog, rest = f"{prog} {rest[0]}", rest[1:]
+        defaults = getattr(module, "defaults", None)
+        chosen = Subcommand(arguments=module.Arguments, run=module.run, summary=summary, defaults=defaults)
+    while isinstance(chosen, SubcommandGroup):
+        word = _subcommand(prog, chosen.subcommands, rest)
+        chosen, prog, rest = chosen.subcommands[word], f"{prog} {word}", rest[1:]
     default = chosen.defaults(rest) if chosen.defaults else None
     return Invocation(chosen.run, parse_arguments(chosen.arguments, rest, prog, default))
+
+
+def _subcommand(prog: str, known: Mapping[str, Subcommand | SubcommandGroup], rest: Sequence[str]) -> str:
+    """The known word that follows `prog`."""
+    from thinkling.cli.arguments import HelpRequestedError, unknown_word
+
+    if rest and rest[0] in ("-h", "--help"):
+        raise HelpRequestedError(_listing(prog, {word: entry.summary for word, entry in known.items()}))
+    see_help = f"see '{prog} --help'"
+    if not rest:
+        raise InputError(f"'{prog}' alone", f"{prog} {'|'.join(known)}", see_help)
+    if rest[0] not in known:
+        raise unknown_word(f"unknown subcommand '{prog} {rest[0]}'", rest[0], known, see_help)
+    return rest[0]
 
 
 def overview() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,6 +21,7 @@ from thinkling.cli.output import Report, write_json
 from thinkling.data.csv_tables import read_rows
 from thinkling.errors import InputError, UnverifiedError
 from thinkling.puzzles.load import load
+from thinkling.puzzles.plugins import with_plugin
 from thinkling.puzzles.puzzle_model import PuzzleModel, Solution
 
 WATCH_SECONDS = 0.4
@@ -33,11 +35,20 @@ class Arguments(CommandArguments):
     run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="RUN")]
     """The run folder."""
     puzzle: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PUZZLE")] = ""
-    """The puzzle row by row, . for a blank."""
+    """The question in the task's notation: a Sudoku or maze row by row, an ARC grid as JSON."""
+    puzzle_id: str = ""
+    """For tasks with named puzzles (ARC): which one the question belongs to."""
     file: Path | None = None
     """A CSV file with a column question."""
-    halt: Literal["valid", "q", "never"] = "valid"
-    """What stops thinking: a valid answer, the model's Q value, or only the limit."""
+    question: str = "question"
+    """With --file: the column with the questions."""
+    task: Path | None = None
+    """For a table: a Python file with its checker; naming it here runs it."""
+    halt: Literal["valid", "q", "never"] | None = None
+    """What stops thinking: a valid answer, the model's Q value, or only the limit.
+
+    Where not given: a valid answer if the task can tell one, else the Q value.
+    """
     steps: int = 0
     """Limit of segments (0: the trained one)."""
     require_valid: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -67,13 +78,19 @@ def run(arguments: Arguments) -> Report | int:
     if arguments.slots < 1:
         raise InputError(f"--slots {arguments.slots}", "1 or more", "give another --slots")
     model = load(arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype)
+    model.task = with_plugin(model.task, arguments.task)
     if arguments.file is not None:
         return _solve_file(model, arguments, arguments.file)
     return _solve_one(model, arguments)
 
 
 def _solve_one(model: PuzzleModel, arguments: Arguments) -> Report:
-    solution = model.solve(arguments.puzzle, halt=arguments.halt, steps=arguments.steps or None)
+    solution = model.solve(
+        arguments.puzzle,
+        halt=arguments.halt,
+        steps=arguments.steps or None,
+        puzzle_name=arguments.puzzle_id,
+    )
     if arguments.trace is not None:
         _write_trace(arguments.trace, model, solution)
     if arguments.watch and not arguments.json:
@@ -143,18 +160,23 @@ def _solve_file(model: PuzzleModel, arguments: Arguments, path: Path) -> int:
         raise InputError("--file with --trace or --watch", "these with a single puzzle", "leave them out")
 
     def questions() -> Iterator[NDArray[np.uint8]]:
-        for row in read_rows(path, ["question"]):
-            try:
-                tokens = model.task.parse(row.question)
-                model.task.validate(tokens)
-            except InputError as error:
-                raise error.at(f"{path} line {row.line}") from None
-            yield tokens
+        with closing(read_rows(path, ["question"], question=arguments.question)) as rows:
+            for row in rows:
+                try:
+                    tokens = model.task.parse(row.question)
+                    model.task.validate(tokens)
+                except InputError as error:
+                    raise error.at(f"{path} line {row.line}") from None
+                yield tokens
 
     verified = total = 0
     start = time.perf_counter()
     solutions = model.solve_tokens(
-        questions(), halt=arguments.halt, steps=arguments.steps or None, slots=arguments.slots
+        questions(),
+        halt=arguments.halt,
+        steps=arguments.steps or None,
+        slots=arguments.slots,
+        puzzle_id=model.task.puzzle_id(arguments.puzzle_id),
     )
     for solution in solutions:
         write_json(solution.as_json())

@@ -17,7 +17,8 @@ from thinkling.data.array_store import read_dataset
 from thinkling.errors import InputError
 from thinkling.puzzles.cost import cost
 from thinkling.puzzles.puzzle_model import build
-from thinkling.puzzles.recipes import RECIPES, HRMRecipe, PuzzleRecipe, TRMRecipe, recipe_named
+from thinkling.puzzles.recipe import HRMRecipe, PuzzleRecipe, TRMRecipe
+from thinkling.puzzles.recipes import RECIPES, recipe_named
 from thinkling.puzzles.train import architecture, fitted, train_recipe
 
 
@@ -39,6 +40,8 @@ class Arguments(CommandArguments):
     """auto, cpu, cuda or mps."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """No progress line."""
+    task: Path | None = None
+    """For a table: a Python file with its symmetries and checker; naming it here runs it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,7 @@ def run(arguments: HRMArguments | TRMArguments) -> dict[str, Any] | int:
         resume=arguments.resume,
         device=arguments.device,
         quiet=arguments.quiet,
+        plugin=arguments.task,
     )
     if os.environ.get("RANK", "0") != "0":
         return 0  # under torchrun the first process speaks for all

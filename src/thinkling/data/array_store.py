@@ -27,7 +27,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkling.data.puzzle_set import IGNORED, Metadata, PuzzleSet
+from thinkling.data.puzzle_set import IGNORED, Metadata, PuzzleSet, official_task
 from thinkling.errors import InputError, ThinklingError, nearest
 
 __all__ = [
@@ -268,17 +268,10 @@ def read_dataset(directory: Path, *, verify: bool | None = None) -> Dataset:
             raise _bad_file(names, f"names {len(identifiers)} ids, fewer than {split} has")
     if not info:
         sha256 = _content_sha256({name: _file_sha256(directory / name) for name in _content_files(directory)})
-    settings = info.get("task") if info else _guessed_task(train.metadata)
+    settings = info.get("task") if info else official_task(train.metadata.vocab_size, train.metadata.seq_len)
     return Dataset(
         train=train, test=test, task_settings=settings, identifiers=identifiers, sha256=sha256, info=info
     )
-
-
-def _guessed_task(metadata: Metadata) -> dict[str, Any] | None:
-    """What an official folder is about; it does not say, but its sizes do."""
-    sudoku = {(size + 2, size * size): size for size in (4, 6, 9)}
-    size = sudoku.get((metadata.vocab_size, metadata.seq_len))
-    return None if size is None else {"name": "sudoku", "size": size}
 
 
 def _write_split(folder: Path, examples: PuzzleSet) -> None:
@@ -330,6 +323,7 @@ def write_dataset(
     identifiers: Sequence[str] = ("<blank>",),
     task_settings: Mapping[str, Any] | None = None,
     info: Mapping[str, Any] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> str:
     """Writes a data set folder: all of it or, after an error, nothing.
 
@@ -340,6 +334,7 @@ def write_dataset(
         identifiers: the name of each puzzle id.
         task_settings: what `tasks.registry.get_task` needs.
         info: more for the manifest (generator, seed); it does not enter the hash.
+        files: further text files at the top (ARC's `test_puzzles.json`), by name.
 
     Returns:
         The SHA-256 of the content. It depends on the arrays, not on place or time.
@@ -359,12 +354,14 @@ def write_dataset(
         for split, examples in zip(SPLITS, (train, test), strict=True):
             _write_split(fresh / split, examples)
         (fresh / "identifiers.json").write_text(json.dumps(list(identifiers)), encoding="utf-8")
-        names = _content_files(fresh)
-        files = {
+        for name, text in (files or {}).items():
+            (fresh / name).write_text(text, encoding="utf-8")
+        names = sorted({*_content_files(fresh), *(files or {})})
+        entries = {
             name: {"bytes": (fresh / name).stat().st_size, "sha256": _file_sha256(fresh / name)}
             for name in names
         }
-        sha256 = _content_sha256({name: str(entry["sha256"]) for name, entry in files.items()})
+        sha256 = _content_sha256({name: str(entry["sha256"]) for name, entry in entries.items()})
         manifest = {
             "format": 1,
             "task": None if task_settings is None else dict(task_settings),
@@ -372,7 +369,7 @@ def write_dataset(
             "train": len(train),
             "test": len(test),
             "sha256": sha256,
-            "files": files,
+            "files": entries,
         }
         with (fresh / MANIFEST).open("w", encoding="utf-8") as file:
             file.write(json.dumps(manifest, indent=1) + "\n")

@@ -1,6 +1,6 @@
-"""Tables of puzzles as CSV in the Sudoku-Extreme schema, read and written as a stream.
+"""Tables as CSV, read and written as a stream: with any columns, or puzzles in the Sudoku-Extreme schema.
 
-The columns are `source,question,answer,rating`.
+The schema's columns are `source,question,answer,rating`.
 
 Every error names the file and the line.
 """
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class PuzzleRow:
     """How hard the collection says it is."""
 
 
-def _lines(path: Path) -> Iterator[str]:
+def decoded_lines(path: Path) -> Generator[str, None, None]:
+    """The lines of a UTF-8 file, one at a time; InputError naming the line where they are not UTF-8."""
     try:
         with path.open("rb") as file:
             for number, raw in enumerate(file, 1):
@@ -45,92 +47,128 @@ def _lines(path: Path) -> Iterator[str]:
                 except UnicodeDecodeError as error:
                     raise InputError(
                         f"{path} line {number}: byte {raw[error.start]:#04x} that is not UTF-8",
-                        "a CSV file in UTF-8",
+                        "a file in UTF-8",
                         "save the file as UTF-8",
                     ) from None
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file", "a CSV file", "check the path") from None
+        raise InputError(f"{path}: no such file", "a file with a table", "check the path") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error})", "a CSV file", "check the path") from None
+        raise InputError(
+            f"{path}: cannot be read ({error})", "a file with a table", "check the path"
+        ) from None
 
 
-def read_rows(path: Path, required: Sequence[str] = ("question", "answer")) -> Iterator[PuzzleRow]:
-    """The rows of a CSV file, one at a time; other columns than the schema's are skipped.
+def read_table(
+    path: Path, required: Sequence[str], optional: Sequence[str] = ()
+) -> Generator[tuple[int, dict[str, str | None]], None, None]:
+    """The rows of a CSV file, one at a time: the line each begins at, and its values by column.
+
+    Quoting is that of RFC 4180, so a value may hold commas, quotes and line ends. Case and blanks around a
+    column's name do not matter; of values not even the blanks around them are lost.
+
+    Args:
+        path: the file. Its first line names the columns.
+        required: the columns that must be there, with a value in every row.
+        optional: columns that may be there; where they or their values are not, the value is None.
+
+    Raises:
+        InputError: no such file, undecodable bytes, a missing column, a row of the wrong width, or a missing
+            value; names the line.
+    """
+    path = Path(path)
+    reader = csv.reader(decoded_lines(path), strict=True)
+    line = 1
+    try:
+        header = next(reader, [])
+        places = _places(path, [name.strip().lower() for name in header], required, optional)
+        line = reader.line_num + 1
+        for values in reader:
+            if values:
+                if len(values) != len(header):
+                    raise InputError(
+                        f"{path} line {line}: {len(values)} values",
+                        f"{len(header)}, as in the header",
+                        "correct this line",
+                    )
+                found = {name: values[place] or None for name, place in places.items()}
+                for name in required:
+                    if found[name] is None:
+                        raise InputError(
+                            f"{path} line {line}: no {name}",
+                            f"a value in column {name!r}",
+                            "correct this line",
+                        )
+                yield line, found
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{path} line {line}: {error}", "well-formed CSV", "correct this line") from None
+
+
+def _places(
+    path: Path, header: list[str], required: Sequence[str], optional: Sequence[str]
+) -> dict[str, int]:
+    """Where each column is."""
+    allowed = f"a header with the columns {', '.join(required)}"
+    if not header:
+        empty = path.stat().st_size == 0
+        raise InputError(f"{path}: an empty file" if empty else f"{path} line 1: blank", allowed, "add one")
+    for name in required:
+        if name.strip().lower() not in header:
+            raise InputError(
+                f"{path} line 1: no column {name!r} among {', '.join(header)}", allowed, nearest(name, header)
+            )
+    places = {}
+    for name in (*required, *optional):
+        if header.count(name.strip().lower()) > 1:
+            raise InputError(f"{path} line 1: column {name!r} twice", allowed, "rename one of them")
+        if name.strip().lower() in header:
+            places[name] = header.index(name.strip().lower())
+    return places
+
+
+def read_rows(
+    path: Path,
+    required: Sequence[str] = ("question", "answer"),
+    *,
+    question: str = "question",
+    answer: str = "answer",
+) -> Generator[PuzzleRow, None, None]:
+    """The rows of a CSV file in the schema, one at a time; other columns are skipped.
 
     Args:
         path: the file. Its first line names the columns.
         required: the columns that must be there, with a value in every row ("question" always is).
+        question: what the file calls the column `question`.
+        answer: what it calls the column `answer`.
 
     Raises:
-        InputError: no such file, undecodable bytes, a missing column, a row of the wrong width, a missing
-            value or a rating that is no whole number; names the line.
+        InputError: as `read_table`, and for a rating that is no whole number; names the line.
     """
-    path = Path(path)
-    needed = tuple(dict.fromkeys(("question", *required)))
-    reader = csv.reader(_lines(path))
+    names = {"question": question, "answer": answer}
+    needed = [names.get(name, name) for name in dict.fromkeys(("question", *required))]
+    with closing(read_table(path, needed, [names.get(name, name) for name in COLUMNS])) as rows:
+        for line, found in rows:
+            yield PuzzleRow(
+                line=line,
+                question=found[question] or "",
+                answer=found.get(answer),
+                source=found.get("source"),
+                rating=_rating(path, line, found.get("rating")),
+            )
+
+
+def _rating(path: Path, line: int, text: str | None) -> int | None:
+    if text is None:
+        return None
     try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        allowed = f"a header with the columns {', '.join(needed)}"
-        if not header:
-            raise InputError(
-                f"{path}: an empty file" if _is_empty(path) else f"{path} line 1: blank", allowed, "add one"
-            )
-        for name in needed:
-            if name not in header:
-                raise InputError(
-                    f"{path} line 1: no column {name!r} among {', '.join(header)}",
-                    allowed,
-                    nearest(name, header),
-                )
-        for name in COLUMNS:
-            if header.count(name) > 1:
-                raise InputError(f"{path} line 1: column {name!r} twice", allowed, "rename one of them")
-        places = {name: header.index(name) for name in COLUMNS if name in header}
-        for values in reader:
-            if values:
-                yield _row(path, reader.line_num, len(header), places, needed, values)
-    except csv.Error as error:
+        rating = int(text)
+        if not 0 <= rating < 2**31:
+            raise ValueError
+    except ValueError:
         raise InputError(
-            f"{path} line {reader.line_num}: {error}", "well-formed CSV", "correct this line"
+            f"{path} line {line}: rating {text!r}", "a whole number from 0, or nothing", "correct it"
         ) from None
-
-
-def _is_empty(path: Path) -> bool:
-    return path.stat().st_size == 0
-
-
-def _row(
-    path: Path, line: int, width: int, places: dict[str, int], needed: Sequence[str], values: list[str]
-) -> PuzzleRow:
-    if len(values) != width:
-        raise InputError(
-            f"{path} line {line}: {len(values)} values", f"{width}, as in the header", "correct this line"
-        )
-    found = {name: values[place] or None for name, place in places.items()}
-    for name in needed:
-        if found[name] is None:
-            raise InputError(
-                f"{path} line {line}: no {name}", f"a value in column {name!r}", "correct this line"
-            )
-    rating = None
-    if found.get("rating") is not None:
-        try:
-            rating = int(found["rating"] or "")
-            if not 0 <= rating < 2**31:
-                raise ValueError
-        except ValueError:
-            raise InputError(
-                f"{path} line {line}: rating {found['rating']!r}",
-                "a whole number from 0, or nothing",
-                "correct it",
-            ) from None
-    return PuzzleRow(
-        line=line,
-        question=found["question"] or "",
-        answer=found.get("answer"),
-        source=found.get("source"),
-        rating=rating,
-    )
+    return rating
 
 
 def write_rows(path: Path, rows: Iterable[PuzzleRow]) -> int:

@@ -8,6 +8,7 @@ a puzzle with its symmetric copies), B batch.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -112,6 +113,11 @@ class PuzzleSet:
             ratings=ratings,
         )
 
+    def group_starts(self) -> NDArray[np.int64]:
+        """The first example of each group that has any. [G]"""
+        starts = np.asarray(self.puzzle_indices)[np.asarray(self.group_indices)].astype(np.int64)
+        return starts[:-1][np.diff(starts) > 0]
+
     def examples(self, rows: Any) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
         """Inputs [B, L], labels [B, L] and puzzle ids [B] of the rows named.
 
@@ -141,3 +147,18 @@ class PuzzleSet:
                 },
                 real,
             )
+
+
+def official_task(vocab_size: int, seq_len: int) -> dict[str, Any] | None:
+    """What an official folder is about, as `tasks.registry.get_task` takes it: it does not say, but its sizes do.
+
+    Sudoku has as many tokens as digits and two more, a square maze 6, an ARC canvas 12. None for other sizes.
+    """
+    side = math.isqrt(seq_len)
+    if side * side != seq_len or side < 2:
+        return None
+    if (vocab_size, side) in ((6, 4), (8, 6), (11, 9)):
+        return {"name": "sudoku", "size": side}
+    if vocab_size == 6:
+        return {"name": "maze", "rows": side, "columns": side}
+    return {"name": "arc", "canvas": side} if vocab_size == 12 and side <= 30 else None

@@ -24,14 +24,18 @@ def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return state ^ (state >> np.uint64(31))
 
 
-def uniforms(seed: int, items: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """Uniform numbers in [0, 1) for each item: [N, K], a function of (seed, item) only."""
+def random_words(seed: int, items: NDArray[np.int64], count: int) -> NDArray[np.uint64]:
+    """64 random bits K times for each item: [N, K], a function of (seed, item) only."""
     with np.errstate(over="ignore"):
         base = _mix(np.asarray([seed], dtype=np.int64).astype(np.uint64) + _GOLDEN)
         keys = _mix(base + np.asarray(items, dtype=np.int64).astype(np.uint64) * _GOLDEN)
         counters = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
-        bits = _mix(keys[:, None] + counters[None, :])
-    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return _mix(keys[:, None] + counters[None, :])
+
+
+def uniforms(seed: int, items: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """Uniform numbers in [0, 1) for each item: [N, K], a function of (seed, item) only."""
+    return (random_words(seed, items, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 @functools.lru_cache(maxsize=4)

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from thinkling.nn.attention import Attention
 from thinkling.nn.feed_forward import PositionSwiGLU, SwiGLU, inner_width
+from thinkling.nn.local_mixing import LocalMixing
 from thinkling.nn.norm import rms_norm
 
-Mixing = Literal["attention", "mlp"]
-"""How positions exchange information: multi-head attention, or a SwiGLU over the positions."""
+Mixing = Literal["attention", "mlp", "local"]
+"""How positions exchange information: multi-head attention, a SwiGLU over the positions, or with their neighbours in a
+grid."""
 
 
 class Block(nn.Module):
@@ -31,6 +33,7 @@ class Block(nn.Module):
         positions: int,
         expansion: float,
         mixing: Mixing,
+        grid: tuple[int, int],
         norm_eps: float,
         inner_multiple: int = 256,
     ) -> None:
@@ -42,11 +45,14 @@ class Block(nn.Module):
             if mixing == "mlp"
             else None
         )
+        self.local = LocalMixing(width, *grid) if mixing == "local" else None
         self.mlp = SwiGLU(width, inner_width(width, expansion, inner_multiple))
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
         if self.self_attn is not None:
             x = rms_norm(self.self_attn(x, rotary).add_(x), self.norm_eps)
+        elif self.local is not None:
+            x = rms_norm(self.local(x).add_(x), self.norm_eps)
         elif self.mlp_t is not None:
             x = rms_norm(self.mlp_t(x).add_(x), self.norm_eps, dim=1)
         return rms_norm(self.mlp(x).add_(x), self.norm_eps)

@@ -10,14 +10,26 @@ import torch
 from torch import Tensor
 
 
-def rope_tables(positions: int, head_dim: int, base: float) -> tuple[Tensor, Tensor]:
-    """Cosine and signed sine of position * base^(-2i/E), each [S, E] in fp32.
+def rope_tables(position: Tensor, head_dim: int, base: float) -> tuple[Tensor, Tensor]:
+    """Cosine and signed sine of position * base^(-2i/E), each [S, E] in fp32; positions [S] integer.
 
     The sine of the first half carries the minus sign of the rotation, so that rotating is
     `x * cos + swap_halves(x) * sin`.
     """
+    return _tables(_angles(position, head_dim, base))
+
+
+def rope_tables_2d(row: Tensor, column: Tensor, head_dim: int, base: float) -> tuple[Tensor, Tensor]:
+    """The same over a grid: half of the pairs turn with the row [S], half with the column [S]; E a multiple of 4."""
+    return _tables(torch.cat((_angles(row, head_dim // 2, base), _angles(column, head_dim // 2, base)), -1))
+
+
+def _angles(position: Tensor, head_dim: int, base: float) -> Tensor:
     inverse_frequency = base ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
-    angle = torch.outer(torch.arange(positions, dtype=torch.float32), inverse_frequency)
+    return torch.outer(position.float(), inverse_frequency)
+
+
+def _tables(angle: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat((angle.cos(), angle.cos()), -1), torch.cat((-angle.sin(), angle.sin()), -1)
 
 

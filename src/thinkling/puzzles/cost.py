@@ -16,6 +16,7 @@ from torch import nn
 from thinkling.nn.attention import Attention
 from thinkling.nn.casting import Linear
 from thinkling.nn.feed_forward import PositionSwiGLU
+from thinkling.nn.local_mixing import DepthwiseConv
 from thinkling.puzzles.hrm import HRM
 from thinkling.puzzles.puzzle_model import count_params
 from thinkling.puzzles.trm import TRM
@@ -48,7 +49,7 @@ def level_flops(level: nn.Module, positions: int, width: int) -> int:
         for layer in module.children()
     }
     for module in level.modules():
-        if isinstance(module, Linear):
+        if isinstance(module, Linear | DepthwiseConv):
             total += 2 * module.weight.numel() * (width if id(module) in by_position else positions)
         elif isinstance(module, Attention):
             total += 2 * 2 * positions * positions * width

@@ -37,19 +37,27 @@ class Examples:
         self.puzzles = puzzles
         self.task = task
         self.augment = augment
+        firsts = puzzles.group_indices[:-1].astype(np.int64)
+        self._shown_of_group = (puzzles.puzzle_indices[firsts + 1] - puzzles.puzzle_indices[firsts]).astype(
+            np.int64
+        )
+        self._shown_up_to = np.cumsum(self._shown_of_group)
 
     def __len__(self) -> int:
         return len(self.puzzles.inputs)
 
     def items(self, items: NDArray[np.int64], seed: int) -> PuzzleBatch:
-        """Training items [K]: every epoch shows each group once, by one example of one of its puzzles.
+        """Training items [K]: an epoch shows each group by as many examples as its first puzzle has.
+
+        Each of them is taken from a random one of the group's puzzles. The official loader shows all the examples of
+        one random puzzle of the group.
 
         An item depends on (seed, item) only.
         """
         inputs, labels, puzzle_ids = self.puzzles.examples(self._rows(items, seed))
-        if self.augment:
+        if self.augment and self.task.augment_numbers:
             draws = uniforms(seed ^ _SYMMETRY_STREAM, items, self.task.augment_numbers)
-            inputs, labels = self.task.augment(inputs, labels, draws)
+            inputs, labels, puzzle_ids = self.task.augment(inputs, labels, puzzle_ids, draws)
         return PuzzleBatch(
             inputs=torch.from_numpy(inputs.astype(np.int64)),
             labels=torch.from_numpy(labels.astype(np.int64)),
@@ -73,10 +81,13 @@ class Examples:
 
     def _rows(self, items: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
         groups, puzzles = self.puzzles.group_indices, self.puzzles.puzzle_indices
-        group = example_of_item(seed, items, len(groups) - 1)
-        draws = uniforms(seed ^ _CHOICE_STREAM, items, 2)
+        shown = example_of_item(seed, items, int(self._shown_up_to[-1]))
+        group = np.searchsorted(self._shown_up_to, shown, side="right")
+        place = shown - (self._shown_up_to[group] - self._shown_of_group[group])
+        draws = uniforms(seed ^ _CHOICE_STREAM, items, 1)
         puzzle = _within(groups[group], groups[group + 1], draws[:, 0])
-        return _within(puzzles[puzzle], puzzles[puzzle + 1], draws[:, 1])
+        first, end = puzzles[puzzle].astype(np.int64), puzzles[puzzle + 1].astype(np.int64)
+        return np.asarray(first + np.minimum(place, end - first - 1))
 
 
 def hold_out(puzzles: PuzzleSet, groups: int) -> tuple[PuzzleSet, PuzzleSet]:
@@ -93,6 +104,11 @@ def hold_out(puzzles: PuzzleSet, groups: int) -> tuple[PuzzleSet, PuzzleSet]:
     cut = total - min(groups, total // 5)
     rest = _of_puzzles(puzzles, range(int(puzzles.group_indices[cut])))
     return rest, _of_puzzles(puzzles, puzzles.group_indices[cut:total].tolist())
+
+
+def first_of_each(puzzles: PuzzleSet, most: int = 500) -> PuzzleSet:
+    """The first puzzle of each of the first `most` groups: to see how well training examples are learned."""
+    return _of_puzzles(puzzles, puzzles.group_indices[:-1][:most].tolist())
 
 
 def hard_enough(puzzles: PuzzleSet, share: float) -> PuzzleSet:

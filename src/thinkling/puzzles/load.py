@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from thinkling.artifacts.hub import fetched
 from thinkling.artifacts.run_folder import find_model_folder, read_config
 from thinkling.errors import InputError
 from thinkling.nn.precision import ComputeDtype
@@ -14,14 +15,14 @@ def load(run: str | Path, *, device: str = "auto", compute_dtype: ComputeDtype =
     """Load a model from a run folder, a checkpoint inside one, or a folder written by `save_pretrained`.
 
     Args:
-        run: the folder.
+        run: the folder, or `hf://owner/name[@revision][/path]` on the Hugging Face hub.
         device: auto, cpu, cuda or mps.
         compute_dtype: auto, float32 or bfloat16.
 
     Raises:
         InputError: the folder is missing, half-written, damaged, or of an unknown product.
     """
-    folder = find_model_folder(run)
+    folder = find_model_folder(fetched(run))
     product = read_config(folder).get("product")
     if product != "puzzles":
         raise InputError(f"product {product!r} in {folder / 'config.json'}", "puzzles", "use a puzzle run")

@@ -5,7 +5,8 @@ Shapes: B local slots of this rank, K slots that take a new example, L positions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from thinkling.nn.precision import ComputeDtype, resolve_dtype
 from thinkling.puzzles.evaluate import evaluate
 from thinkling.puzzles.examples import Examples
 from thinkling.puzzles.hrm import HRM
+from thinkling.puzzles.identifiers import write_identifiers
 from thinkling.puzzles.puzzle_model import halt_rule
 from thinkling.puzzles.trm import TRM
 from thinkling.thinking.carry import Carry
@@ -40,13 +42,15 @@ class PuzzleObjective:
     Args:
         model: HRM or TRM, on its device.
         train: training examples.
-        validation: held-out examples, scored with halting as in use and with all steps.
+        validation: examples scored with halting as in use and with all steps.
         halting: adaptive computation time.
         loss: token loss.
         batch_size: slots over all ranks.
         seed: of data order, augmentation and exploration.
         shard: this rank's part.
+        held_out: whether the validation examples are kept from training.
         description: stored in the run's config.json.
+        identifiers: names of the puzzle ids, stored beside it.
         compute_dtype: dtype of matrix products.
     """
 
@@ -63,7 +67,9 @@ class PuzzleObjective:
         batch_size: int,
         seed: int,
         shard: Shard | None = None,
+        held_out: bool = True,
         description: Mapping[str, Any] | None = None,
+        identifiers: Sequence[str] = (),
         compute_dtype: ComputeDtype = "auto",
     ) -> None:
         self.model = model
@@ -74,7 +80,9 @@ class PuzzleObjective:
         self.batch_size = batch_size
         self.seed = seed
         self.slots = np.arange(batch_size, dtype=np.int64)[(shard or Shard()).local(batch_size)]
+        self.held_out = held_out
         self.description = dict(description or {})
+        self.identifiers = tuple(identifiers)
         model.compute_dtype = resolve_dtype(compute_dtype, model.device)
 
     def fresh_state(self) -> Slots:
@@ -170,6 +178,10 @@ class PuzzleObjective:
     def describe(self) -> dict[str, Any]:
         """What the run is, for config.json."""
         return self.description
+
+    def write_files(self, folder: Path) -> None:
+        """The names of the puzzle ids, where puzzles have names."""
+        write_identifiers(folder, self.identifiers)
 
     def _take(self, slots: Tensor, refills: Tensor) -> PuzzleBatch:
         """The next examples of K local slots that have had `refills` [K] examples each."""

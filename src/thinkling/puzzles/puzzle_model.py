@@ -6,7 +6,7 @@ Shapes: L positions.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from thinkling.errors import InputError, nearest
 from thinkling.nn.casting import weights_cast_once
 from thinkling.nn.precision import ComputeDtype, pick_device, resolve_dtype
 from thinkling.puzzles.hrm import HRM, HRMConfig
+from thinkling.puzzles.identifiers import read_identifiers, write_identifiers
 from thinkling.puzzles.trm import TRM, TRMConfig
 from thinkling.tasks.registry import get_task
 from thinkling.tasks.task import Task
@@ -58,7 +59,15 @@ class Solution:
 
 
 def halt_rule(name: HaltRuleName, halting: HaltingConfig, task: Task) -> HaltRule:
-    """The stopping rule of a model's settings for its task."""
+    """The stopping rule of a model's settings for its task.
+
+    Raises:
+        InputError: to stop at a valid answer was asked of a task that cannot tell one.
+    """
+    if name == "valid" and not task.has_checker:
+        raise InputError(
+            f"--halt valid for task {task.name}, which has no checker", "q, never", "use --halt q"
+        )
     return HaltRule(
         name=name,
         learning=halting.learning,
@@ -95,12 +104,18 @@ class PuzzleModel:
     """A puzzle model ready to solve. Made by `thinkling.load`."""
 
     def __init__(
-        self, network: HRM | TRM, task: Task, halting: HaltingConfig, config: Mapping[str, Any]
+        self,
+        network: HRM | TRM,
+        task: Task,
+        halting: HaltingConfig,
+        config: Mapping[str, Any],
+        identifiers: Sequence[str] = (),
     ) -> None:
         self.network = network.eval()
         self.task = task
         self.halting = halting
         self.config = dict(config)
+        self.identifiers = tuple(identifiers)
 
     @classmethod
     def from_folder(
@@ -135,20 +150,28 @@ class PuzzleModel:
         place = pick_device(device)
         network.to(place)
         network.compute_dtype = resolve_dtype(compute_dtype, place)
-        return cls(
-            network, get_task(config["task"]), _settings(HaltingConfig, config["halting"], "halting"), config
-        )
+        names = read_identifiers(folder)
+        halting = _settings(HaltingConfig, config["halting"], "halting")
+        return cls(network, get_task(config["task"], names), halting, config, names)
 
     def solve(
-        self, puzzle: str, *, halt: HaltRuleName = "valid", steps: int | None = None, validate: bool = True
+        self,
+        puzzle: str,
+        *,
+        halt: HaltRuleName | None = None,
+        steps: int | None = None,
+        validate: bool = True,
+        puzzle_name: str = "",
     ) -> Solution:
         """Solve one puzzle.
 
         Args:
             puzzle: in the task's notation; for Sudoku row by row, `.` for a blank.
-            halt: stop when the answer is valid, when the Q value says so, or never before the limit.
+            halt: stop when the answer is valid, when the Q value says so, or never before the limit; None:
+                when it is valid where the task has a checker, else by the Q value.
             steps: limit of segments; the trained one by default.
-            validate: refuse puzzles that have no solution or several.
+            validate: refuse questions that break the task's rules.
+            puzzle_name: for tasks with named puzzles (ARC) the puzzle that the question belongs to.
 
         Raises:
             InputError: the puzzle is malformed, contradicts itself, or has not exactly one solution.
@@ -156,21 +179,26 @@ class PuzzleModel:
         tokens = self.task.parse(puzzle)
         if validate:
             self.task.validate(tokens)
-        return next(self.solve_tokens([tokens], halt=halt, steps=steps, slots=1, trace=True))
+        puzzle_id = self.task.puzzle_id(puzzle_name)
+        return next(
+            self.solve_tokens([tokens], halt=halt, steps=steps, slots=1, trace=True, puzzle_id=puzzle_id)
+        )
 
     def solve_tokens(
         self,
         questions: Iterable[NDArray[np.integer]],
         *,
-        halt: HaltRuleName = "valid",
+        halt: HaltRuleName | None = None,
         steps: int | None = None,
         slots: int = 64,
         trace: bool = False,
+        puzzle_id: int = 0,
     ) -> Iterator[Solution]:
         """Solve a stream of encoded questions [L]; answers come in input order, memory is bounded by the slots."""
+        rule = halt or ("valid" if self.task.has_checker else "q")
         machine = SlotMachine(
             self.network,
-            halt_rule(halt, self.halting, self.task),
+            halt_rule(rule, self.halting, self.task),
             max_steps=self.halting.max_steps if steps is None else steps,
             slots=slots,
             trace=trace,
@@ -180,21 +208,25 @@ class PuzzleModel:
         def remembered() -> Iterator[Question]:
             for index, tokens in enumerate(questions):
                 in_work[index] = tokens
-                yield Question(inputs=tokens)
+                yield Question(inputs=tokens, puzzle_id=puzzle_id)
 
         with weights_cast_once(self.network, self.network.compute_dtype):
             for answer in machine.answers(remembered()):
                 question = in_work.pop(answer.index)
-                valid = bool(self.task.check_batch(question[None], answer.tokens[None])[0])
                 yield Solution(
                     question=self.task.format(question),
                     answer=self.task.format(answer.tokens),
                     tokens=answer.tokens,
-                    status="verified" if valid else "unsolved",
+                    status=self._status(question, answer.tokens),
                     steps=answer.steps,
                     q_halt=answer.q_halt,
                     trace=answer.trace,
                 )
+
+    def _status(self, question: NDArray[np.integer], answer: NDArray[np.integer]) -> Status:
+        if not self.task.has_checker:
+            return "unverified"
+        return "verified" if self.task.check_batch(question[None], answer[None])[0] else "unsolved"
 
     def halting_with(
         self, *, threshold: float | None = None, confirmations: int | None = None
@@ -209,6 +241,7 @@ class PuzzleModel:
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a folder that `thinkling.load` opens: config.json and safetensors weights."""
         write_model_folder(Path(folder), self.config, self.network.state_dict())
+        write_identifiers(Path(folder), self.identifiers)
 
     @property
     def params(self) -> int:

@@ -20,13 +20,15 @@ from thinkling.errors import InputError
 from thinkling.nn.block import Block, Mixing
 from thinkling.nn.casting import Embedding, Linear, weights_cast_once
 from thinkling.nn.init import truncated_normal_
-from thinkling.nn.rope import rope_tables
+from thinkling.nn.local_mixing import DepthwiseConv
+from thinkling.nn.rope import rope_tables, rope_tables_2d
 from thinkling.nn.sparse_embedding import SparseEmbedding
 from thinkling.thinking.carry import Carry, SegmentOutput, fresh_carry
 from thinkling.thinking.cycles import GradientThrough, Level, run_cycles
 
-Positions = Literal["rope", "learned", "none"]
-"""How a position is told apart: rotary tables, a learned row, or not at all (the MLP over positions needs none)."""
+Positions = Literal["rope", "rope_2d", "learned", "none"]
+"""How a position is told apart: rotary tables over the sequence or over rows and columns, a learned row, or not at all
+(the MLP over positions and local mixing need none)."""
 
 HALT_BIAS_AT_START = -5.0
 """Initial bias of both Q values: nothing halts before it has learned when (HRM's and TRM's code)."""
@@ -40,6 +42,10 @@ class ReasonerConfig:
     """Tokens, padding included."""
     seq_len: int
     """Positions of question and answer."""
+    rows: int = 0
+    """Rows of the grid that the positions form; 0: not said. Needed for mixing "local" and positions "rope_2d"."""
+    columns: int = 0
+    """Columns of that grid."""
     num_puzzle_ids: int = 1
     """Rows of the puzzle embedding; row 0 is the blank puzzle."""
     puzzle_emb_dim: int = 0
@@ -85,13 +91,33 @@ class ReasonerConfig:
         ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}", "1 or more", f"set model.{name}")
+        if (
+            self.mixing == "local" or self.positions == "rope_2d"
+        ) and self.rows * self.columns != self.seq_len:
+            raise InputError(
+                f"a grid of {self.rows} x {self.columns} for {self.seq_len} positions",
+                "rows and columns that cover the positions",
+                "set model.rows and model.columns, or another model.mixing and model.positions",
+            )
+        if self.positions == "rope_2d" and self.hidden_size // self.num_heads % 4:
+            raise InputError(
+                f"heads of {self.hidden_size // self.num_heads} with rope_2d",
+                "a head size that is a multiple of 4: half of it for rows, half for columns",
+                "change model.num_heads",
+            )
         if self.puzzle_emb_len and not self.puzzle_emb_dim:
             raise InputError(
                 f"puzzle_emb_len {self.puzzle_emb_len} without an embedding",
                 "0, or a puzzle_emb_dim above 0",
                 "set model.puzzle_emb_dim",
             )
-        if self.puzzle_emb_dim > self.prefix_len * self.hidden_size:
+        if self.mixing == "local" and (self.puzzle_emb_len or self.puzzle_emb_dim > self.hidden_size):
+            raise InputError(
+                f"puzzle_emb_dim {self.puzzle_emb_dim} and puzzle_emb_len {self.puzzle_emb_len} with local mixing",
+                f"an embedding that fits a cell: up to {self.hidden_size}, and length 0",
+                "change model.puzzle_emb_dim",
+            )
+        if self.mixing != "local" and self.puzzle_emb_dim > self.prefix_len * self.hidden_size:
             raise InputError(
                 f"puzzle_emb_dim {self.puzzle_emb_dim}",
                 f"up to {self.prefix_len} prefix positions of width {self.hidden_size}",
@@ -100,7 +126,9 @@ class ReasonerConfig:
 
     @property
     def prefix_len(self) -> int:
-        """P, positions of the puzzle prefix."""
+        """P, positions of the puzzle prefix; none with local mixing, where every cell gets the embedding."""
+        if self.mixing == "local":
+            return 0
         return self.puzzle_emb_len or -(-self.puzzle_emb_dim // self.hidden_size)
 
     @property
@@ -121,6 +149,7 @@ class ReasonerLevel(nn.Module):
                 positions=config.total_len,
                 expansion=config.expansion,
                 mixing=config.mixing,
+                grid=(config.rows, config.columns),
                 norm_eps=config.norm_eps,
                 inner_multiple=config.inner_multiple,
             )
@@ -157,10 +186,23 @@ class Reasoner(nn.Module):
         self.q_head = Linear(width, 2, bias=True)
         self.register_buffer("H_init", torch.empty(width))
         self.register_buffer("L_init", torch.empty(width))
-        if config.positions == "rope":
-            cos, sin = rope_tables(config.total_len, width // config.num_heads, config.rope_base)
+        if config.positions in ("rope", "rope_2d"):
+            cos, sin = self._rope_tables()
             self.register_buffer("rope_cos", cos, persistent=False)
             self.register_buffer("rope_sin", sin, persistent=False)
+
+    def _rope_tables(self) -> tuple[Tensor, Tensor]:
+        config = self.config
+        head_dim = config.hidden_size // config.num_heads
+        if config.positions == "rope":
+            return rope_tables(torch.arange(config.total_len), head_dim, config.rope_base)
+        # The prefix lies outside the grid, in a row above it.
+        outside = torch.arange(-config.prefix_len, 0)
+        row = torch.cat(
+            (torch.full_like(outside, -1), torch.arange(config.rows).repeat_interleave(config.columns))
+        )
+        column = torch.cat((outside, torch.arange(config.columns).repeat(config.rows)))
+        return rope_tables_2d(row, column, head_dim, config.rope_base)
 
     @property
     def device(self) -> torch.device:
@@ -177,8 +219,8 @@ class Reasoner(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         embedding_std = 1 / math.sqrt(self.config.hidden_size)
         for module in self.modules():
-            if isinstance(module, Linear):
-                truncated_normal_(module.weight, 1 / math.sqrt(module.weight.shape[1]), generator)
+            if isinstance(module, Linear | DepthwiseConv):
+                truncated_normal_(module.weight, 1 / math.sqrt(module.weight[0].numel()), generator)
             elif isinstance(module, Embedding):
                 truncated_normal_(module.weight, embedding_std, generator)
         truncated_normal_(self.H_init, 1.0, generator)
@@ -192,6 +234,11 @@ class Reasoner(nn.Module):
         x: Tensor = self.embed_tokens(batch.inputs, self.compute_dtype)
         if self.puzzle_emb is not None:
             rows = self.puzzle_emb(batch.puzzle_ids)
+            if self.config.mixing == "local":
+                room = self.config.hidden_size - rows.shape[1]
+                return (x + nn.functional.pad(rows, (0, room))[:, None].to(x.dtype)) * math.sqrt(
+                    self.config.hidden_size
+                )
             room = self.config.prefix_len * self.config.hidden_size - rows.shape[1]
             prefix = nn.functional.pad(rows, (0, room)).view(len(rows), self.config.prefix_len, -1)
             x = torch.cat((prefix.to(x.dtype), x), dim=1)
@@ -231,7 +278,9 @@ class Reasoner(nn.Module):
                 L_cycles=self.config.L_cycles,
                 gradient=self.gradient,
             )
-            q = self.q_head(z_H[:, 0]).float()
+            # With local mixing no single position sees the whole grid.
+            summary = z_H.mean(1) if self.config.mixing == "local" else z_H[:, 0]
+            q = self.q_head(summary).float()
             logits = self.lm_head(z_H[:, self.config.prefix_len :])
         steps = torch.where(carry.halted, 0, carry.steps) + 1
         new_carry = Carry(
@@ -244,7 +293,7 @@ class Reasoner(nn.Module):
     def _bound_levels(self) -> tuple[Level, Level]:
         """The two modules with the rotary tables filled in, the tables cast once."""
         rotary = None
-        if self.config.positions == "rope" and self.config.mixing == "attention":
+        if self.config.positions in ("rope", "rope_2d") and self.config.mixing == "attention":
             rotary = (self.rope_cos.to(self.compute_dtype), self.rope_sin.to(self.compute_dtype))
         low, high = self.levels()
         return (lambda state, injection: low(state, injection, rotary)), (

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 from thinkling.data.array_store import Dataset, read_dataset
 from thinkling.errors import InputError
 from thinkling.nn.precision import pick_device
-from thinkling.puzzles.examples import Examples, hard_enough, hold_out
+from thinkling.puzzles.examples import Examples, first_of_each, hard_enough, hold_out
 from thinkling.puzzles.objective import PuzzleObjective
+from thinkling.puzzles.plugins import with_plugin
 from thinkling.puzzles.puzzle_model import build
-from thinkling.puzzles.recipes import PuzzleRecipe, TRMRecipe
+from thinkling.puzzles.recipe import PuzzleRecipe, TRMRecipe
 from thinkling.tasks.registry import get_task
 from thinkling.training.distributed import process_group
 from thinkling.training.objective import Shard
@@ -25,8 +26,11 @@ R = TypeVar("R", bound=PuzzleRecipe)
 def fitted(recipe: R, dataset: Dataset) -> R:
     """The recipe with the sizes of a data set filled in."""
     metadata = dataset.train.metadata
+    rows, columns = get_task(_task_settings(dataset)).shape
     model = dataclasses.replace(
         recipe.model,
+        rows=rows,
+        columns=columns,
         vocab_size=metadata.vocab_size,
         seq_len=metadata.seq_len,
         num_puzzle_ids=metadata.num_puzzle_identifiers,
@@ -58,22 +62,29 @@ def architecture(recipe: PuzzleRecipe) -> str:
 
 
 def objective_of(
-    recipe: PuzzleRecipe, dataset: Dataset, shard: Shard, device: str = "auto"
+    recipe: PuzzleRecipe, dataset: Dataset, shard: Shard, device: str = "auto", plugin: Path | None = None
 ) -> PuzzleObjective:
     """The model, drawn from the recipe's seed, with its slots and examples; the recipe must be fitted to the data."""
-    task = get_task(_task_settings(dataset))
+    task = with_plugin(get_task(_task_settings(dataset), dataset.identifiers), plugin, training=True)
     model = build(architecture(recipe), asdict(recipe.model), seed=recipe.train.seed).to(pick_device(device))
-    rest, held_out = hold_out(dataset.train, recipe.validation_size)
+    held_out = recipe.validation_size > 0
+    rest, validation = (
+        hold_out(dataset.train, recipe.validation_size)
+        if held_out
+        else (dataset.train, first_of_each(dataset.train))
+    )
     return PuzzleObjective(
         model,
         Examples(hard_enough(rest, recipe.min_unknown), task, augment=recipe.augment),
-        Examples(held_out, task, augment=False),
+        Examples(validation, task, augment=False),
         halting=recipe.halting,
         loss=recipe.loss,
         batch_size=recipe.batch_size,
         seed=recipe.train.seed,
         shard=shard,
-        description=description(recipe, dataset),
+        held_out=held_out,
+        description=description(recipe, dataset) | {"task": task.settings()},
+        identifiers=dataset.identifiers,
         compute_dtype=recipe.train.compute_dtype,
     )
 
@@ -86,8 +97,18 @@ def train_recipe(
     resume: bool = False,
     device: str = "auto",
     quiet: bool = False,
+    plugin: Path | None = None,
 ) -> TrainResult:
     """Train a recipe on a data set folder. Also called by every process under torchrun.
+
+    Args:
+        recipe: what to train; sizes are taken from the data.
+        data: the data set folder.
+        out: the run folder.
+        resume: whether to go on from the run's last checkpoint.
+        device: auto, cpu, cuda or mps.
+        quiet: no progress line.
+        plugin: a Python file with the symmetries and the checker of a table; it is run.
 
     Raises:
         InputError: the data, the recipe or the run folder cannot be used.
@@ -95,7 +116,7 @@ def train_recipe(
     """
     dataset = read_dataset(data)
     with process_group() as shard:
-        objective = objective_of(fitted(recipe, dataset), dataset, shard, device)
+        objective = objective_of(fitted(recipe, dataset), dataset, shard, device, plugin)
         return train(objective, recipe.train, out, resume=resume, data_sha256=dataset.sha256, quiet=quiet)
 
 

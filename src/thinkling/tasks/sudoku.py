@@ -19,6 +19,7 @@ from thinkling.errors import InputError
 from thinkling.tasks.sudoku_geometry import SIZES, Geometry, geometry
 from thinkling.tasks.sudoku_solver import search
 from thinkling.tasks.sudoku_symmetry import draw_copies, numbers_per_copy
+from thinkling.tasks.task import only_blank_id
 
 BLANK_TOKEN = 1
 """The token of a blank cell."""
@@ -96,6 +97,11 @@ class Sudoku:
         return (self.geometry.box_rows, self.geometry.box_columns)
 
     @property
+    def has_checker(self) -> bool:
+        """The rules tell a right answer from a wrong one."""
+        return True
+
+    @property
     def augment_numbers(self) -> int:
         """K: how many uniform numbers choose one symmetric copy."""
         return numbers_per_copy(self.size)
@@ -163,10 +169,8 @@ class Sudoku:
         board = self.geometry
         conflict = self.find_conflict(tokens)
         if conflict is not None:
-            first, second, unit = conflict
             raise InputError(
-                f"the digit {int(tokens[first]) - 1} twice in {board.unit_name(unit)}, "
-                f"at {board.cell_name(first)} and {board.cell_name(second)}",
+                self._said(tokens, conflict),
                 "each digit at most once in a row, column and box",
                 "correct one of the two cells",
             )
@@ -205,14 +209,23 @@ class Sudoku:
             raise InputError("puzzle without a solution", "a puzzle that can be solved", "correct the puzzle")
         return result.guesses
 
+    def puzzle_id(self, name: str) -> int:
+        """0: Sudoku puzzles have no names."""
+        return only_blank_id(self.name, name)
+
     def augment(
-        self, inputs: NDArray[Any], labels: NDArray[Any], uniforms: NDArray[np.float64]
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        self,
+        inputs: NDArray[Any],
+        labels: NDArray[Any],
+        puzzle_ids: NDArray[Any],
+        uniforms: NDArray[np.float64],
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """A symmetric copy of each example, types kept; labels below 0 (not scored) only move.
 
         Args:
             inputs: [N, L] question tokens.
             labels: [N, L] answer tokens.
+            puzzle_ids: [N], returned as they are.
             uniforms: [N, K] numbers in [0, 1) that choose the copy.
         """
         cells, relabel = draw_copies(self.size, uniforms)
@@ -225,7 +238,7 @@ class Sudoku:
         new_labels = np.take_along_axis(table, np.maximum(moved, 0), axis=1)
         if moved.size and moved.min() < 0:
             new_labels = np.where(moved < 0, moved, new_labels)
-        return new_inputs.astype(inputs.dtype), new_labels.astype(labels.dtype)
+        return new_inputs.astype(inputs.dtype), new_labels.astype(labels.dtype), puzzle_ids
 
     def check(self, question: str, answer: str) -> bool:
         """Whether `answer` keeps the givens of `question` and completes every row, column and box.
@@ -248,3 +261,32 @@ class Sudoku:
         complete = (sums == np.float32(2**self.size - 1)).all(1)
         kept = ((inputs == BLANK_TOKEN) | (inputs == answers)).all(1)
         return np.asarray(complete & kept)
+
+    def why_wrong(self, question: NDArray[Any], answer: NDArray[Any]) -> str:
+        """What is wrong with an answer [L] that does not solve its question [L], with the cells."""
+        board = self.geometry
+        changed = np.flatnonzero((question != BLANK_TOKEN) & (question != answer))
+        conflict, given_conflict = self.find_conflict(answer), self.find_conflict(question)
+        if given_conflict is not None:
+            return f"the question has {self._said(question, given_conflict)}"
+        if not self.solve(question, limit=1):
+            return "the question has no solution"
+        if len(changed):
+            cell = int(changed[0])
+            said, given = int(answer[cell]) - 1, int(question[cell]) - 1
+            return f"the answer says {said} where {given} is given, at {board.cell_name(cell)}"
+        if conflict is not None:
+            return f"the answer has {self._said(answer, conflict)}"
+        return "the answer does not solve the question"
+
+    def _said(self, tokens: NDArray[Any], conflict: tuple[int, int, int]) -> str:
+        first, second, unit = conflict
+        board = self.geometry
+        return (
+            f"the digit {int(tokens[first]) - 1} twice in {board.unit_name(unit)}, "
+            f"at {board.cell_name(first)} and {board.cell_name(second)}"
+        )
+
+    def judge_batch(self, inputs: NDArray[Any], answers: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
+        """One verdict, "valid": what `check_batch` says. [N]"""
+        return {"valid": self.check_batch(inputs, answers)}

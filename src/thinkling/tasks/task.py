@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from thinkling.errors import InputError
+
 
 class Task(Protocol):
     """One kind of question. Everything here is numpy; no model and no tensor library is involved."""
@@ -44,6 +46,11 @@ class Task(Protocol):
         """K: how many uniform numbers choose one symmetric copy."""
         ...
 
+    @property
+    def has_checker(self) -> bool:
+        """Whether `check` can tell a right answer without knowing it."""
+        ...
+
     def settings(self) -> dict[str, Any]:
         """What `tasks.registry.get_task` needs to build this task again; JSON values only."""
         ...
@@ -64,10 +71,18 @@ class Task(Protocol):
         """InputError where a question [L] breaks the task's rules or has no, or more than one, answer."""
         ...
 
+    def puzzle_id(self, name: str) -> int:
+        """The puzzle id that a name stands for; 0, the blank one, for no name. InputError where it is unknown."""
+        ...
+
     def augment(
-        self, inputs: NDArray[Any], labels: NDArray[Any], uniforms: NDArray[np.float64]
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """A symmetric copy of each example [N, L], chosen by the uniform numbers [N, K]."""
+        self,
+        inputs: NDArray[Any],
+        labels: NDArray[Any],
+        puzzle_ids: NDArray[Any],
+        uniforms: NDArray[np.float64],
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """A symmetric copy of each example [N, L] and its puzzle id [N], chosen by the uniform numbers [N, K]."""
         ...
 
     def check(self, question: str, answer: str) -> bool:
@@ -75,9 +90,30 @@ class Task(Protocol):
         ...
 
     def check_batch(self, inputs: NDArray[Any], answers: NDArray[Any]) -> NDArray[np.bool_]:
-        """Whether each row of `answers` [N, L] answers its question [N, L]. [N]"""
+        """Whether each row of `answers` [N, L] answers its question [N, L]. [N]; all False without a checker."""
+        ...
+
+    def why_wrong(self, question: NDArray[Any], answer: NDArray[Any]) -> str:
+        """What is wrong with an answer [L] that `check_batch` refuses."""
+        ...
+
+    def judge_batch(self, inputs: NDArray[Any], answers: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
+        """Verdicts on answers [N, L] by name, [N] each: "valid" wherever there is a checker, and finer ones."""
         ...
 
     def rate(self, tokens: NDArray[Any]) -> int:
         """How hard a question [L] is; the task says in which unit."""
         ...
+
+
+def only_blank_id(task: str, name: str) -> int:
+    """`Task.puzzle_id` of a task whose puzzles have no names: 0, the blank one.
+
+    Raises:
+        InputError: a name was given.
+    """
+    if name:
+        raise InputError(
+            f"puzzle {name!r} of task {task}", "no name: its puzzles have none", "leave the name out"
+        )
+    return 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
@@ -47,6 +48,8 @@ class Objective(Protocol[S]):
 
     validation_metric: str
     """Key of `validate()` that chooses the best checkpoint; higher is better."""
+    held_out: bool
+    """Whether validation sees examples that training does not; where it cannot, the newest weights are the best."""
 
     @property
     def model(self) -> nn.Module:
@@ -93,4 +96,8 @@ class Objective(Protocol[S]):
 
     def describe(self) -> dict[str, Any]:
         """For config.json: {"product", "architecture", "model", "task", ...}; must be equal on resume."""
+        ...
+
+    def write_files(self, folder: Path) -> None:
+        """Writes what a run folder needs besides config.json and weights: a tokenizer, names of puzzles."""
         ...

@@ -169,6 +169,7 @@ class Trainer(Generic[S]):
     def _prepare_folder(self) -> None:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         write_json(self.folder.path / CONFIG, self.described)
+        self.objective.write_files(self.folder.path)
         self.log.begin(self.done.step, self.done.seconds)
 
     def _finish(self) -> None:
@@ -260,7 +261,8 @@ class Trainer(Generic[S]):
         done.validation_seconds += time.perf_counter() - started
         self.log.validation(done.step, done.seconds, metrics)
         chosen_by = self.objective.validation_metric
-        if done.best_step < 0 or metrics[chosen_by] >= done.best_metrics[chosen_by]:
+        newest_wins = done.best_step < 0 or not self.objective.held_out
+        if newest_wins or metrics[chosen_by] >= done.best_metrics[chosen_by]:
             done.best_step, done.best_metrics = done.step, metrics
             self._save_as("best", self._checkpoint())
         self.clock_zero += time.perf_counter() - started

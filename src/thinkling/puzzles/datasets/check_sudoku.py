@@ -1,46 +1,20 @@
-"""Checks of a data set: files, answers, uniqueness, duplicates, and overlap of training and test.
+"""Checks of a Sudoku data set: answers, uniqueness, duplicates, and overlap of training and test.
 
 Shapes: N examples, L cells, G groups (a puzzle with its symmetric copies).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkling.data.array_store import Dataset, read_dataset
+from thinkling.data.array_store import Dataset
 from thinkling.data.puzzle_set import PuzzleSet
-from thinkling.errors import InputError
-from thinkling.tasks.registry import get_task
 from thinkling.tasks.sudoku import BLANK_TOKEN, Sudoku
 from thinkling.tasks.sudoku_solver import count_solutions
 from thinkling.tasks.sudoku_symmetry import SymmetryIndex, fingerprints
-from thinkling.tasks.task import Task
-
-
-def task_of(data: Dataset, directory: Path) -> Task:
-    """The task of a data set.
-
-    Raises:
-        InputError: the folder does not say, or its arrays do not fit the task.
-    """
-    if data.task_settings is None:
-        raise InputError(
-            f"{directory}: a data set of an unknown task", "a Sudoku data set", "check another folder"
-        )
-    task = get_task(data.task_settings)
-    for split, examples in (("train", data.train), ("test", data.test)):
-        sizes = (examples.metadata.vocab_size, examples.metadata.seq_len)
-        if sizes != (task.vocab_size, task.seq_len):
-            raise InputError(
-                f"{directory}/{split}/dataset.json: {sizes[0]} tokens and length {sizes[1]}",
-                f"{task.vocab_size} and {task.seq_len}, as task {data.task_settings} has",
-                "make or import the data set again",
-            )
-    return task
 
 
 def _faults_of_rows(task: Sudoku, split: str, examples: PuzzleSet) -> tuple[list[str], NDArray[np.bool_]]:
@@ -60,30 +34,12 @@ def _faults_of_rows(task: Sudoku, split: str, examples: PuzzleSet) -> tuple[list
     return faults, ~(bad_input | bad_label | wrong)
 
 
-def check_dataset(directory: Path, *, processes: int = 1) -> dict[str, Any]:
-    """Checks a Sudoku data set: files, answers, uniqueness, duplicates and overlap of training and test.
+def check_sudoku(task: Sudoku, data: Dataset, *, processes: int = 1) -> dict[str, Any]:
+    """Checks answers, uniqueness, duplicates and overlap of training and test; see `check.check_dataset`.
 
-    A group of symmetric copies (the official builders write such) counts as one puzzle.
-
-    Args:
-        directory: the folder.
-        processes: how many processes prove uniqueness.
-
-    Returns:
-        `train` and `test` (examples), `duplicates` (puzzles equal up to symmetry to an earlier one of the
-        same split), `overlap` (test puzzles equal up to symmetry to a training puzzle or, for 9x9, with a
-        solution grid equal to one of training's), `faults` (all of these and every other fault, each naming
-        file and row). The data set is sound where `faults` is empty.
-
-    Raises:
-        InputError: no data set, a damaged file, or a task without this check.
+    Puzzles are equal up to symmetry; for 9x9 a test puzzle also overlaps where its solution grid is equal to one
+    of training's.
     """
-    data = read_dataset(directory, verify=True)
-    task = task_of(data, directory)
-    if not isinstance(task, Sudoku):
-        raise InputError(
-            f"{directory}: a data set of task {task.name}", "a Sudoku data set", "check another folder"
-        )
     faults: list[str] = []
     puzzles = SymmetryIndex(task.size, with_masks=True)
     grids = SymmetryIndex(task.size, with_masks=False)
@@ -93,7 +49,7 @@ def check_dataset(directory: Path, *, processes: int = 1) -> dict[str, Any]:
         row_faults, sound = _faults_of_rows(task, split, examples)
         faults += row_faults
         file = f"{split}/{examples.metadata.sets[0]}__inputs.npy"
-        firsts = _group_starts(examples)
+        firsts = examples.group_starts()
         faults += _faults_of_groups(task, file, examples, firsts, sound)
         rows = firsts[sound[firsts]]
         inputs, answers = np.asarray(examples.inputs[rows]), np.asarray(examples.labels[rows]) - BLANK_TOKEN
@@ -126,12 +82,6 @@ def check_dataset(directory: Path, *, processes: int = 1) -> dict[str, Any]:
         "overlap": overlap,
         "faults": faults,
     }
-
-
-def _group_starts(examples: PuzzleSet) -> NDArray[np.int64]:
-    """The first example of each group that has any. [G]"""
-    starts = np.asarray(examples.puzzle_indices)[np.asarray(examples.group_indices)].astype(np.int64)
-    return starts[:-1][np.diff(starts) > 0]
 
 
 def _faults_of_groups(

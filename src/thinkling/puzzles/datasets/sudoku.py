@@ -1,6 +1,6 @@
-"""Data sets of puzzles, made with a seed or imported from CSV.
+"""Sudoku data sets, made with a seed or imported from CSV.
 
-Each public function returns what its command prints; `dataset_check` checks what came out.
+Each public function returns what its command prints; `check` checks what came out.
 
 Training and test must not know of each other: no test puzzle equals a training puzzle up to symmetry, and for
 9x9 no test puzzle shares even its solution grid with training (of 4x4 and 6x6 grids only 2 and 49 classes
@@ -11,7 +11,6 @@ Shapes: N examples, L cells.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,32 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkling.data.array_store import check_output, write_dataset
-from thinkling.data.csv_tables import PuzzleRow, read_rows
 from thinkling.data.puzzle_set import PuzzleSet
 from thinkling.data.sampling import uniforms
 from thinkling.errors import InputError
-from thinkling.puzzles.dataset_check import check_dataset, task_of
+from thinkling.puzzles.datasets.counts import check_counts, first_classes
+from thinkling.puzzles.datasets.csv_puzzles import read_table
 from thinkling.tasks.sudoku import BLANK_TOKEN, Sudoku
 from thinkling.tasks.sudoku_generator import Candidates, check_blanks, stream_candidates
 from thinkling.tasks.sudoku_solver import count_solutions
 from thinkling.tasks.sudoku_symmetry import SymmetryIndex
-from thinkling.tasks.task import Task
-
-__all__ = ["DEFAULT_BLANKS", "check_dataset", "import_sudoku", "make_sudoku", "read_puzzle_csv", "task_of"]
 
 DEFAULT_BLANKS = {4: (6, 10), 6: (14, 22), 9: (30, 50)}
 """Blanks of a puzzle where none are asked for: newspaper level."""
 
 _PATIENCE = 5000
-_CHECKED_TOGETHER = 2048
-
-
-def _check_counts(train: int, test: int, seed: int, processes: int) -> None:
-    for name, value, least in (("train", train, 1), ("test", test, 0), ("processes", processes, 1)):
-        if value < least:
-            raise InputError(f"--{name} {value}", f"{least} or more", "give a larger number")
-    if not 0 <= seed < 2**32:
-        raise InputError(f"--seed {seed}", "0 to 4294967295", "give another seed")
 
 
 def make_sudoku(
@@ -81,7 +68,7 @@ def make_sudoku(
     """
     task = Sudoku(size)
     asked = DEFAULT_BLANKS[size] if blanks is None else blanks
-    _check_counts(train, test, seed, processes)
+    check_counts(train, test, seed, processes)
     check_blanks(size, asked)
     check_output(out)
     wanted = train + test
@@ -133,91 +120,10 @@ def _puzzle_set(task: Sudoku, puzzles: Candidates) -> PuzzleSet:
     )
 
 
-def _encode_row(path: Path, task: Task, row: PuzzleRow) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    try:
-        return task.parse(row.question), task.encode_answer(row.answer or "")
-    except InputError as error:
-        raise InputError(f"{path} line {row.line}: {error.given}", error.allowed, error.next_step) from None
-
-
-def _wrong_answer(
-    path: Path, task: Task, line: int, question: NDArray[Any], answer: NDArray[Any]
-) -> InputError:
-    """What is wrong with an answer that does not solve its question."""
-    why = "the answer does not solve the question"
-    if isinstance(task, Sudoku):
-        board = task.geometry
-        changed = np.flatnonzero((question != BLANK_TOKEN) & (question != answer))
-        conflict, given_conflict = task.find_conflict(answer), task.find_conflict(question)
-        if given_conflict is not None:
-            first, second, unit = given_conflict
-            digit, where = int(question[first]) - 1, f"{board.cell_name(first)} and {board.cell_name(second)}"
-            why = f"the question has the digit {digit} twice in {board.unit_name(unit)}, at {where}"
-        elif not task.solve(question, limit=1):
-            why = "the question has no solution"
-        elif len(changed):
-            cell = int(changed[0])
-            why = f"the answer says {int(answer[cell]) - 1} where {int(question[cell]) - 1} is given, at "
-            why += board.cell_name(cell)
-        elif conflict is not None:
-            first, second, unit = conflict
-            digit, where = int(answer[first]) - 1, f"{board.cell_name(first)} and {board.cell_name(second)}"
-            why = f"the answer has the digit {digit} twice in {board.unit_name(unit)}, at {where}"
-    return InputError(
-        f"{path} line {line}: {why}", "a question and its solution", "correct or remove this line"
-    )
-
-
-def _read_table(path: Path, task: Task | None) -> tuple[Task, PuzzleSet, array[int]]:
-    """All rows of a CSV, answers checked, and their lines; without a task the first row tells the size."""
-    inputs, labels = bytearray(), bytearray()  # tables may have millions of rows: no object for each
-    ratings, lines = array("i"), array("q")
-    for row in read_rows(path):
-        if task is None:
-            sizes = {16: 4, 36: 6, 81: 9}
-            task = Sudoku(sizes.get(len(row.question.strip()), 9))
-        question, answer = _encode_row(path, task, row)
-        inputs += question.tobytes()
-        labels += answer.tobytes()
-        ratings.append(-1 if row.rating is None else row.rating)
-        lines.append(row.line)
-    if task is None or not inputs:
-        raise InputError(f"{path}: no row below the header", "one puzzle a line", "add puzzles")
-    examples = PuzzleSet.of_puzzles(
-        np.frombuffer(inputs, dtype=np.uint8).reshape(-1, task.seq_len),
-        np.frombuffer(labels, dtype=np.uint8).reshape(-1, task.seq_len),
-        vocab_size=task.vocab_size,
-        ratings=np.array(ratings, dtype=np.int32),
-    )
-    for low in range(0, len(examples), _CHECKED_TOGETHER):
-        part = slice(low, low + _CHECKED_TOGETHER)
-        right = task.check_batch(examples.inputs[part], examples.labels[part])
-        if not right.all():
-            bad = low + int((~right).argmax())
-            raise _wrong_answer(path, task, lines[bad], examples.inputs[bad], examples.labels[bad])
-    return task, examples, lines
-
-
-def read_puzzle_csv(path: Path, task: Task) -> PuzzleSet:
-    """The puzzles of a CSV file with the columns `question` and `answer`, for scoring a model.
-
-    Raises:
-        InputError: a malformed row or an answer that does not solve its question; names the line.
-    """
-    _, examples, _ = _read_table(Path(path), task)
-    known = examples.ratings is not None and bool((np.asarray(examples.ratings) >= 0).all())
-    return PuzzleSet.of_puzzles(
-        examples.inputs,
-        examples.labels,
-        vocab_size=task.vocab_size,
-        ratings=examples.ratings if known else None,
-    )
-
-
 def _read_puzzles(
     path: Path, task: Sudoku | None, check_uniqueness: bool, processes: int
 ) -> tuple[Sudoku, Candidates]:
-    read_task, examples, lines = _read_table(path, task)
+    read_task, examples, lines = read_table(path, lambda question: task or _sized_for(question))
     assert isinstance(read_task, Sudoku)
     if check_uniqueness:
         counts = count_solutions(read_task.size, examples.inputs - np.uint8(BLANK_TOKEN), processes=processes)
@@ -236,6 +142,10 @@ def _read_puzzles(
     return read_task, Candidates(
         questions=examples.inputs - shift, answers=examples.labels - shift, ratings=ratings
     )
+
+
+def _sized_for(question: str) -> Sudoku:
+    return Sudoku({16: 4, 36: 6, 81: 9}.get(len(question.strip()), 9))
 
 
 def _classes(size: int, puzzles: Candidates) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -278,7 +188,7 @@ def import_sudoku(
         InputError: a bad row (names file and line), too few rows, or something else at `out`. Nothing is
             written then.
     """
-    _check_counts(1, 0, seed, processes)
+    check_counts(1, 0, seed, processes)
     if not 0 <= test_fraction < 1:
         raise InputError(f"--test-fraction {test_fraction}", "0 or more and less than 1", "give such a share")
     check_output(out)
@@ -291,7 +201,7 @@ def import_sudoku(
     same, shared = _classes(task.size, puzzles)
     if test is None:
         chance = uniforms(seed, np.arange(len(shared), dtype=np.int64), 1)[:, 0]
-        for_test = _first_classes(shared, chance, test_fraction)
+        for_test = first_classes(shared, chance, test_fraction)
     first = same == np.arange(len(same))
     leaking = ~for_test & np.isin(shared, shared[for_test])
     # A training puzzle equal to a test puzzle is an overlap; one equal to another of its split a duplicate.
@@ -308,14 +218,3 @@ def import_sudoku(
     sha256 = write_dataset(out, splits[0], splits[1], task_settings=task.settings(), info=info)
     counts = {"train": len(splits[0]), "test": len(splits[1])}
     return {"dir": str(out), **counts, "sha256": sha256, "left_out": left_out}
-
-
-def _first_classes(
-    classes: NDArray[np.int64], chance: NDArray[np.float64], share: float
-) -> NDArray[np.bool_]:
-    """Marks whole classes, in the order of their chances, until the share of all rows is reached. [N]"""
-    wanted = round(share * len(classes))
-    names, counts = np.unique(classes, return_counts=True)
-    order = chance[names].argsort()
-    before = counts[order].cumsum() - counts[order]
-    return np.isin(classes, names[order][before < wanted])
