@@ -15,7 +15,7 @@ import pytest
 import tyro
 
 from thinkling.cli import main as frame
-from thinkling.cli.arguments import CommandArguments, HelpRequestedError, Subcommand
+from thinkling.cli.arguments import CommandArguments, HelpRequestedError, Subcommand, rows_and_columns
 from thinkling.cli.output import Report, write_json
 from thinkling.errors import InputError, UnverifiedError
 
@@ -268,3 +268,10 @@ def test_defaults_may_follow_a_positional_word(monkeypatch: pytest.MonkeyPatch) 
         word="small", out=Path("runs"), max_steps=3
     )
     assert frame.parse(["fake", "small", "--max-steps", "5"]).arguments.max_steps == 5
+
+
+def test_rows_and_columns_are_two_numbers():
+    assert rows_and_columns("--shape", "9x10") == (9, 10)
+    for bad in ("9", "9x", "x9", "9x9x9", "0x4", "3 x 3", "-3x3", "threexthree"):
+        with pytest.raises(InputError, match="rows x columns"):
+            rows_and_columns("--shape", bad)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 import thinkling
 from thinkling.data.array_store import read_split
+from thinkling.data.batch import PuzzleBatch
 from thinkling.errors import InputError
 from thinkling.puzzles.benchmarks import bench_adaptive, bench_training
 from thinkling.puzzles.cost import cost
@@ -22,8 +23,10 @@ from thinkling.puzzles.evaluate import evaluate
 from thinkling.puzzles.examples import Examples
 from thinkling.puzzles.hrm import HRM, HRMConfig
 from thinkling.puzzles.official_checkpoint import import_checkpoint
-from thinkling.puzzles.puzzle_model import PuzzleModel, count_params, halt_rule
+from thinkling.puzzles.puzzle_model import PuzzleModel, build, count_params, halt_rule
 from thinkling.puzzles.trm import TRM, TRMConfig
+from thinkling.tasks.maze import Maze
+from thinkling.thinking.halting import HaltingConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -243,3 +246,29 @@ def test_learned_positions_and_wide_embeddings() -> None:
     assert carry.z_H.shape == (2, 8, 8)
     assert output.logits.shape == (2, 6, 5)
     assert asdict(config)["positions"] == "learned"
+
+
+def test_local_mixing_has_no_weight_that_depends_on_the_size() -> None:
+    task = Maze(4, 4)
+    settings = {"vocab_size": 6, "seq_len": 16, "rows": 4, "columns": 4, "hidden_size": 16, "num_heads": 2}
+    settings |= {"mixing": "local", "positions": "none", "H_layers": 1, "L_layers": 1}
+    config = {"architecture": "hrm", "model": settings, "task": task.settings()}
+    model = PuzzleModel(build("hrm", settings), task, HaltingConfig(), config)
+    larger = model.on_grid(6, 5)
+    assert larger.task.shape == (6, 5)
+    assert [*larger.network.state_dict()] == [*model.network.state_dict()]
+    # Far from every edge a cell cannot know how large the grid is.
+    wide, wider = model.on_grid(30, 30), model.on_grid(31, 33)
+    batch = {
+        size: PuzzleBatch(inputs=torch.full((1, size), 2), puzzle_ids=torch.zeros(1).long())
+        for size in (900, 1023)
+    }
+    with torch.no_grad():
+        _, near = wide.network.segment(wide.network.fresh_carry(1), batch[900])
+        _, far = wider.network.segment(wider.network.fresh_carry(1), batch[1023])
+    torch.testing.assert_close(near.logits.view(30, 30, 6)[15, 15], far.logits.view(31, 33, 6)[15, 15])
+
+
+def test_other_mixings_know_one_size_only(model: PuzzleModel) -> None:
+    with pytest.raises(InputError, match="local mixing"):
+        model.on_grid(6, 6)

@@ -8,7 +8,7 @@ import pytest
 
 from thinkling.errors import InputError
 from thinkling.tasks.registry import get_task
-from thinkling.tasks.table import Table, kind_of, shape_of
+from thinkling.tasks.table import Table, kind_of
 from thinkling.tasks.table_alphabet import END_TOKEN, separator_of
 
 SUMS = Table(alphabet="+0123456789=", length=8)
@@ -160,10 +160,6 @@ def test_without_a_plugin_nothing_is_checked_or_varied():
 
 
 def test_words_on_the_command_line():
-    assert shape_of("9x10") == (9, 10)
-    for bad in ("9", "9x", "0x4", "9x9x9", "-1x2"):
-        with pytest.raises(InputError, match="rows x columns"):
-            shape_of(bad)
     assert kind_of("integers") == "integers"
     with pytest.raises(InputError, match="did you mean 'integers'"):
         kind_of("integer")

@@ -140,6 +140,18 @@ def _explained(words: list[str], prog: str, flags: dict[str, str], complaint: st
     return InputError(folded, "the arguments in its help", see_help)
 
 
+def rows_and_columns(flag: str, text: str) -> tuple[int, int]:
+    """`9x9` as rows and columns.
+
+    Raises:
+        InputError: anything else.
+    """
+    match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text.lower())
+    if match is None:
+        raise InputError(f"{flag} {text!r}", "rows x columns, such as 9x9", "give both")
+    return int(match[1]), int(match[2])
+
+
 def unknown_word(given: str, word: str, known: Iterable[str], see_help: str) -> InputError:
     """The error for a mistyped word: the nearest known one, or all of them where none is near."""
     hint = nearest(word, known)

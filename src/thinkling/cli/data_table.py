@@ -9,11 +9,10 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from thinkling.artifacts.hub import fetched
-from thinkling.cli.arguments import CommandArguments
+from thinkling.cli.arguments import CommandArguments, rows_and_columns
 from thinkling.cli.work import progress_bar
 from thinkling.errors import InputError
 from thinkling.puzzles.datasets.table import import_gym, import_table
-from thinkling.tasks.table import shape_of
 from thinkling.tasks.table_plugin import load_plugin
 
 
@@ -57,7 +56,7 @@ def bring_in(arguments: ImportArguments) -> dict[str, Any]:
     Raises:
         InputError: a bad row, two rows that contradict each other, a plug-in that fails, or something else at `out`.
     """
-    shape = None if arguments.shape is None else shape_of(arguments.shape)
+    shape = None if arguments.shape is None else rows_and_columns("--shape", arguments.shape)
     if arguments.gym is not None:
         return _generate(arguments, arguments.gym, shape)
     if arguments.source is None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from thinkling.cli.arguments import CommandArguments
+from thinkling.cli.arguments import CommandArguments, rows_and_columns
 from thinkling.cli.clock import elapsed
 from thinkling.cli.output import Report
 from thinkling.data.array_store import read_split
@@ -43,6 +43,8 @@ class Arguments(CommandArguments):
     """For a CSV file: the column with the answers."""
     task: Path | None = None
     """For a table: a Python file with its checker; naming it here runs it."""
+    grid: str = ""
+    """For a maze model with local mixing: the size to use it on, such as 30x30, if it is not the trained one."""
     limit: int = 0
     """Score only the first so many puzzles (0: all)."""
     steps: int = 0
@@ -127,6 +129,8 @@ def _model(arguments: Arguments) -> PuzzleModel:
 
 def _run_any(arguments: Arguments, deadline: Deadline) -> dict[str, Any]:
     model = _model(arguments)
+    if arguments.grid:
+        model = model.on_grid(*rows_and_columns("--grid", arguments.grid))
     model.task = with_plugin(model.task, arguments.task)
     columns = (arguments.question, arguments.answer)
     examples = examples_for(model, arguments.data, arguments.split, arguments.limit, columns)

@@ -15,7 +15,7 @@ import tyro
 from numpy.typing import NDArray
 
 from thinkling.artifacts.run_folder import write_json as write_file
-from thinkling.cli.arguments import CommandArguments
+from thinkling.cli.arguments import CommandArguments, rows_and_columns
 from thinkling.cli.grid import draw_grid
 from thinkling.cli.output import Report, write_json
 from thinkling.data.csv_tables import read_rows
@@ -38,6 +38,8 @@ class Arguments(CommandArguments):
     """The question in the task's notation: a Sudoku or maze row by row, an ARC grid as JSON."""
     puzzle_id: str = ""
     """For tasks with named puzzles (ARC): which one the question belongs to."""
+    grid: str = ""
+    """For a maze model with local mixing: the size to use it on, such as 30x30, if it is not the trained one."""
     file: Path | None = None
     """A CSV file with a column question."""
     question: str = "question"
@@ -78,6 +80,8 @@ def run(arguments: Arguments) -> Report | int:
     if arguments.slots < 1:
         raise InputError(f"--slots {arguments.slots}", "1 or more", "give another --slots")
     model = load(arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype)
+    if arguments.grid:
+        model = model.on_grid(*rows_and_columns("--grid", arguments.grid))
     model.task = with_plugin(model.task, arguments.task)
     if arguments.file is not None:
         return _solve_file(model, arguments, arguments.file)

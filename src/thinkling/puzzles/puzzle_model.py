@@ -238,6 +238,30 @@ class PuzzleModel:
             confirmations=self.halting.confirmations if confirmations is None else confirmations,
         )
 
+    def on_grid(self, rows: int, columns: int) -> PuzzleModel:
+        """The same weights for grids of another size: with local mixing no weight depends on the size.
+
+        What a model has learned on small mazes carries over to larger ones, as far as it does: measure it.
+
+        Raises:
+            InputError: the model mixes positions in another way, or its task has no sizes.
+        """
+        if self.network.config.mixing != "local" or self.task.name != "maze":
+            raise InputError(
+                f"a grid of {rows}x{columns} for a model of {self.task.name} with {self.network.config.mixing} mixing",
+                "a maze model with local mixing",
+                "train a model on grids of this size",
+            )
+        sizes = {"rows": rows, "columns": columns}
+        task = get_task(self.task.settings() | sizes)
+        model = {**self.config["model"], **sizes, "seq_len": task.seq_len}
+        network = build(self.config["architecture"], model)
+        load_into(network, self.network.state_dict())
+        network.to(self.network.device)
+        network.compute_dtype = self.network.compute_dtype
+        config = {**self.config, "model": model, "task": task.settings()}
+        return PuzzleModel(network, task, self.halting, config)
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a folder that `thinkling.load` opens: config.json and safetensors weights."""
         write_model_folder(Path(folder), self.config, self.network.state_dict())

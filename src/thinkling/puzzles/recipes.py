@@ -14,6 +14,7 @@ RECIPES: dict[str, Callable[[], PuzzleRecipe]] = {
     "sudoku-6x6": laptop.sudoku_6x6,
     "sudoku-9x9": laptop.sudoku_9x9,
     "maze": laptop.maze,
+    "maze-30x30": laptop.maze_30x30,
     "arc-small": laptop.arc_small,
     "table": laptop.table,
     "hrm-sudoku-extreme": published.hrm_sudoku_extreme,

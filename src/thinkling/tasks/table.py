@@ -325,18 +325,6 @@ class Table:
         return {"valid": self.check_batch(inputs, answers)} if self.has_checker else {}
 
 
-def shape_of(text: str) -> tuple[int, int]:
-    """`9x9` as rows and columns.
-
-    Raises:
-        InputError: anything else.
-    """
-    sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and int(side) for side in sides):
-        raise InputError(f"--shape {text!r}", "rows x columns, such as 9x9", "give both")
-    return int(sides[0]), int(sides[1])
-
-
 def kind_of(name: str) -> Kind:
     """A kind of tokens by its name; InputError with the nearest where there is none."""
     for kind in KINDS:
