@@ -1,6 +1,8 @@
 """A maze model from the command line: train, score with three shares, solve, and use on another size."""
 
 import json
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,14 @@ def test_a_model_with_local_mixing_goes_to_another_size(run, capsys):
 def test_a_size_that_does_not_fit_is_refused(run, capsys, grid, words):
     assert main(["solve", str(run[0]), "S G", "--grid", grid]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_data_and_run_may_lie_on_the_hub(run, capsys, monkeypatch, tmp_path):
+    folder, data = run
+    hub = types.ModuleType("huggingface_hub")
+    hub.snapshot_download = lambda **asked: str(data if asked["repo_type"] == "dataset" else folder)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    score = said(capsys, "eval", "hf://me/maze", "--data", "hf://datasets/me/mazes", "--steps", "1")
+    assert score["n"] == 6
+    dry = ["train", "maze", "--data", "hf://datasets/me/mazes", "--out", str(tmp_path / "run"), "--dry-run"]
+    assert said(capsys, *dry)["params"] > 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from thinkling.artifacts.hub import fetched
 from thinkling.cli.arguments import CommandArguments, rows_and_columns
 from thinkling.cli.clock import elapsed
 from thinkling.cli.output import Report
@@ -22,7 +23,6 @@ from thinkling.puzzles.deadline import EXIT_CODES, Deadline
 from thinkling.puzzles.evaluate import DEFAULT_SLOTS, evaluate
 from thinkling.puzzles.examples import Examples
 from thinkling.puzzles.load import load
-from thinkling.puzzles.plugins import with_plugin
 from thinkling.puzzles.puzzle_model import PuzzleModel, halt_rule
 from thinkling.tasks.table import Table
 
@@ -34,7 +34,7 @@ class Arguments(CommandArguments):
     run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="RUN")]
     """The run folder."""
     data: Path
-    """A data set folder, or a CSV file with the columns source, question, answer, rating."""
+    """A data set folder (also hf://datasets/OWNER/NAME), or a CSV file with the columns question and answer."""
     split: Literal["test", "train"] = "test"
     """Which puzzles of a data set folder."""
     question: str = "question"
@@ -83,6 +83,7 @@ def run(arguments: Arguments) -> Report:
         raise InputError(
             f"--time-limit {arguments.time_limit}", "seconds above 0", "give another --time-limit"
         )
+    arguments = replace(arguments, data=fetched(arguments.data))
     for_arc = is_arc(arguments.data) and arguments.split == "test"
     if not for_arc and (arguments.augmentations, arguments.task_id, arguments.submission) != (
         None,
@@ -124,14 +125,18 @@ def _run_arc(arguments: Arguments, deadline: Deadline) -> dict[str, Any]:
 
 
 def _model(arguments: Arguments) -> PuzzleModel:
-    return load(arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype)
+    return load(
+        arguments.run_folder,
+        device=arguments.device,
+        compute_dtype=arguments.compute_dtype,
+        task=arguments.task,
+    )
 
 
 def _run_any(arguments: Arguments, deadline: Deadline) -> dict[str, Any]:
     model = _model(arguments)
     if arguments.grid:
         model = model.on_grid(*rows_and_columns("--grid", arguments.grid))
-    model.task = with_plugin(model.task, arguments.task)
     columns = (arguments.question, arguments.answer)
     examples = examples_for(model, arguments.data, arguments.split, arguments.limit, columns)
     halting = model.halting_with(threshold=arguments.threshold, confirmations=arguments.confirmations)

@@ -21,7 +21,6 @@ from thinkling.cli.output import Report, write_json
 from thinkling.data.csv_tables import read_rows
 from thinkling.errors import InputError, UnverifiedError
 from thinkling.puzzles.load import load
-from thinkling.puzzles.plugins import with_plugin
 from thinkling.puzzles.puzzle_model import PuzzleModel, Solution
 
 WATCH_SECONDS = 0.4
@@ -79,10 +78,14 @@ def run(arguments: Arguments) -> Report | int:
         raise InputError(f"--steps {arguments.steps}", "0 or more", "give another --steps")
     if arguments.slots < 1:
         raise InputError(f"--slots {arguments.slots}", "1 or more", "give another --slots")
-    model = load(arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype)
+    model = load(
+        arguments.run_folder,
+        device=arguments.device,
+        compute_dtype=arguments.compute_dtype,
+        task=arguments.task,
+    )
     if arguments.grid:
         model = model.on_grid(*rows_and_columns("--grid", arguments.grid))
-    model.task = with_plugin(model.task, arguments.task)
     if arguments.file is not None:
         return _solve_file(model, arguments, arguments.file)
     return _solve_one(model, arguments)

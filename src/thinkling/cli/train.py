@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import torch
 import tyro
 
+from thinkling.artifacts.hub import fetched
 from thinkling.cli.arguments import CommandArguments
 from thinkling.data.array_store import read_dataset
 from thinkling.errors import InputError
@@ -29,7 +30,7 @@ class Arguments(CommandArguments):
     recipe_name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
     """The recipe to start from."""
     data: Path
-    """The data set folder."""
+    """The data set folder, or hf://datasets/OWNER/NAME."""
     out: Path
     """The run folder."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -81,10 +82,10 @@ def defaults(words: Sequence[str]) -> Any:
 def run(arguments: HRMArguments | TRMArguments) -> dict[str, Any] | int:
     """Train, and say where the run is and how good it is."""
     if arguments.dry_run:
-        return preview(arguments.recipe, arguments.data)
+        return preview(arguments.recipe, fetched(arguments.data))
     result = train_recipe(
         arguments.recipe,
-        arguments.data,
+        fetched(arguments.data),
         arguments.out,
         resume=arguments.resume,
         device=arguments.device,
