@@ -12,11 +12,9 @@ a border around.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import math
-import multiprocessing
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 
 from thinkling.data.sampling import random_words, uniforms
 from thinkling.errors import InputError
+from thinkling.tasks.candidate_stream import stream_chunks
 from thinkling.tasks.maze import BLANK, GOAL, PATH, START, WALL, Maze
 from thinkling.tasks.maze_paths import beside, flood, one_cell, pack, unpack
 
@@ -287,26 +286,5 @@ def _levels(distances: NDArray[np.int32], lengths: NDArray[np.int32], most: int)
 
 
 def stream_candidates(kind: MazeKind, seed: int, processes: int) -> Generator[Mazes, None, None]:
-    """The mazes of a seed in order, in chunks of candidates, made on several processes.
-
-    The result does not depend on how many processes there are.
-    Close the iterator (or leave it to the garbage collector) to stop the processes.
-    """
-    starts = range(0, 1 << 40, _CHUNK)
-    if processes <= 1:
-        for first in starts:
-            yield make_candidates(kind, seed, first, _CHUNK)
-        return
-    # Spawned, not forked: a forked copy of a program with threads (a tensor library's, say) may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        waiting: list[Future[Mazes]] = []
-        following = iter(starts)
-        try:
-            while True:
-                while len(waiting) < 3 * processes:
-                    waiting.append(pool.submit(make_candidates, kind, seed, next(following), _CHUNK))
-                yield waiting.pop(0).result()
-        finally:
-            with contextlib.suppress(Exception):
-                pool.shutdown(wait=False, cancel_futures=True)
+    """The mazes of a seed in order, in chunks of candidates; see `stream_chunks`."""
+    return stream_chunks(functools.partial(make_candidates, kind, seed), _CHUNK, processes)

@@ -10,10 +10,8 @@ Shapes: N candidates, n size, L = n * n cells, K uniform numbers.
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
+import functools
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 
 from thinkling.data.sampling import uniforms
 from thinkling.errors import InputError
+from thinkling.tasks.candidate_stream import stream_chunks
 from thinkling.tasks.sudoku_geometry import Geometry, geometry
 from thinkling.tasks.sudoku_solver import propagate, search, search_masks, tightest_cell
 
@@ -180,27 +179,6 @@ def make_candidates(size: int, blanks: tuple[int, int], seed: int, first: int, c
 def stream_candidates(
     size: int, blanks: tuple[int, int], seed: int, processes: int
 ) -> Generator[Candidates, None, None]:
-    """All candidates of a seed in order, in chunks, made on several processes.
-
-    The result does not depend on how many processes there are.
-    Close the iterator (or leave it to the garbage collector) to stop the processes.
-    """
+    """All candidates of a seed in order, in chunks; see `stream_chunks`."""
     check_blanks(size, blanks)
-    starts = range(0, 1 << 40, _CHUNK)
-    if processes <= 1:
-        for first in starts:
-            yield make_candidates(size, blanks, seed, first, _CHUNK)
-        return
-    # Spawned, not forked: a forked copy of a program with threads (a tensor library's, say) may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        waiting: list[Future[Candidates]] = []
-        following = iter(starts)
-        try:
-            while True:
-                while len(waiting) < 3 * processes:
-                    waiting.append(pool.submit(make_candidates, size, blanks, seed, next(following), _CHUNK))
-                yield waiting.pop(0).result()
-        finally:
-            with contextlib.suppress(Exception):
-                pool.shutdown(wait=False, cancel_futures=True)
+    return stream_chunks(functools.partial(make_candidates, size, blanks, seed), _CHUNK, processes)

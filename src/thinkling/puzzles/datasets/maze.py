@@ -21,8 +21,8 @@ from thinkling.data.array_store import check_output, write_dataset
 from thinkling.data.puzzle_set import PuzzleSet
 from thinkling.data.sampling import uniforms
 from thinkling.errors import InputError
-from thinkling.puzzles.datasets.counts import check_counts, first_classes
 from thinkling.puzzles.datasets.csv_puzzles import read_table
+from thinkling.puzzles.datasets.splits import check_counts, first_classes, without_leaks
 from thinkling.tasks.maze import Maze
 from thinkling.tasks.maze_generator import MazeKind, Mazes, default_min_length, stream_candidates
 
@@ -228,11 +228,7 @@ def import_maze(
     if test is None:
         chance = uniforms(seed, np.arange(len(same), dtype=np.int64), 1)[:, 0]
         for_test = first_classes(same, chance, test_fraction)
-    first = same == np.arange(len(same))
-    leaking = ~for_test & np.isin(same, same[for_test])
-    # A training maze equal to a test maze is an overlap; one equal to another of its split a duplicate.
-    kept = first & ~leaking
-    left_out = {"duplicates": int((~first & ~leaking).sum()), "overlap": int(leaking.sum())}
+    kept, left_out = without_leaks(same, same, for_test)
     splits = [_puzzle_set(task, mazes.select(kept & chosen)) for chosen in (~for_test, for_test)]
     if not len(splits[0]):
         raise InputError(

@@ -22,8 +22,8 @@ from thinkling.data.array_store import check_output, write_dataset
 from thinkling.data.puzzle_set import PuzzleSet
 from thinkling.data.sampling import uniforms
 from thinkling.errors import InputError
-from thinkling.puzzles.datasets.counts import check_counts, first_classes
 from thinkling.puzzles.datasets.csv_puzzles import read_table
+from thinkling.puzzles.datasets.splits import check_counts, first_classes, without_leaks
 from thinkling.tasks.sudoku import BLANK_TOKEN, Sudoku
 from thinkling.tasks.sudoku_generator import Candidates, check_blanks, stream_candidates
 from thinkling.tasks.sudoku_solver import count_solutions
@@ -202,11 +202,7 @@ def import_sudoku(
     if test is None:
         chance = uniforms(seed, np.arange(len(shared), dtype=np.int64), 1)[:, 0]
         for_test = first_classes(shared, chance, test_fraction)
-    first = same == np.arange(len(same))
-    leaking = ~for_test & np.isin(shared, shared[for_test])
-    # A training puzzle equal to a test puzzle is an overlap; one equal to another of its split a duplicate.
-    kept = first & ~leaking
-    left_out = {"duplicates": int((~first & ~leaking).sum()), "overlap": int(leaking.sum())}
+    kept, left_out = without_leaks(same, shared, for_test)
     splits = [_puzzle_set(task, puzzles.select(kept & chosen)) for chosen in (~for_test, for_test)]
     if not len(splits[0]):
         raise InputError(

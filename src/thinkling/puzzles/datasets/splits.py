@@ -1,4 +1,7 @@
-"""How many examples of a data set, and which of them are for testing."""
+"""How many examples of a data set, which of them are for testing, and which are left out.
+
+Shapes: N rows.
+"""
 
 from __future__ import annotations
 
@@ -24,3 +27,21 @@ def first_classes(classes: NDArray[np.int64], chance: NDArray[np.float64], share
     order = chance[names].argsort()
     before = counts[order].cumsum() - counts[order]
     return np.isin(classes, names[order][before < wanted])
+
+
+def without_leaks(
+    same: NDArray[np.int64], shared: NDArray[np.int64], for_test: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Which rows are kept [N], and how many are left out and why.
+
+    A training row that gives away a test row is an overlap; one equal to another of its split a duplicate.
+
+    Args:
+        same: [N] the first row equal to each up to symmetry.
+        shared: [N] the first row with which each shares what splits must not share.
+        for_test: [N] the test rows.
+    """
+    first = same == np.arange(len(same))
+    leaking = ~for_test & np.isin(shared, shared[for_test])
+    left_out = {"duplicates": int((~first & ~leaking).sum()), "overlap": int(leaking.sum())}
+    return first & ~leaking, left_out
