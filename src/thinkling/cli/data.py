@@ -1,4 +1,4 @@
-"""`thinkling data make|import|check`: data sets of puzzles."""
+"""`thinkling data make|import|check`: data sets of puzzles and of text."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from thinkling.cli import data_arc, data_maze, data_sudoku, data_table
+from thinkling.cli import data_arc, data_maze, data_sudoku, data_table, data_text
 from thinkling.cli.arguments import CommandArguments, Subcommand, SubcommandGroup
 from thinkling.cli.output import Report
 from thinkling.cli.work import cores
+from thinkling.data.check_text_store import check_text_store
+from thinkling.data.text_store import is_text_store
 from thinkling.puzzles.datasets.check import check_dataset
 
 FAULTS_SHOWN = 20
@@ -33,7 +35,10 @@ def check(arguments: CheckArguments) -> Report:
     Raises:
         InputError: no data set, or a damaged file.
     """
-    found = check_dataset(arguments.directory, processes=cores(arguments.processes))
+    if is_text_store(arguments.directory):
+        found = check_text_store(arguments.directory)
+    else:
+        found = check_dataset(arguments.directory, processes=cores(arguments.processes))
     faults = found["faults"]
     if faults:
         count = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
@@ -42,7 +47,8 @@ def check(arguments: CheckArguments) -> Report:
             "make or import the data set again without these rows",
             file=sys.stderr,
         )
-    lines = [f"{name:<12}{found[name]:,}" for name in ("train", "test", "duplicates", "overlap")]
+    names = ("train", "validation", "test", "tokens", "duplicates", "overlap")
+    lines = [f"{name:<12}{found[name]:,}" for name in names if name in found]
     lines += [f"{'faults':<12}{len(faults):,}", *(f"  {fault}" for fault in faults[:FAULTS_SHOWN])]
     if len(faults) > FAULTS_SHOWN:
         lines.append(f"  and {len(faults) - FAULTS_SHOWN:,} more ('--json' lists all)")
@@ -64,7 +70,7 @@ SUBCOMMANDS = {
         },
     ),
     "import": SubcommandGroup(
-        summary="take questions and answers from files",
+        summary="take questions and answers, or a corpus, from files",
         subcommands={
             "sudoku": Subcommand(
                 arguments=data_sudoku.ImportArguments,
@@ -85,6 +91,11 @@ SUBCOMMANDS = {
                 arguments=data_table.ImportArguments,
                 run=data_table.bring_in,
                 summary="your own questions and answers from CSV or JSONL",
+            ),
+            "text": Subcommand(
+                arguments=data_text.ImportArguments,
+                run=data_text.bring_in,
+                summary="a corpus from JSONL or plain text, or python-docs, which needs no network",
             ),
         },
     ),
