@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from thinkling.models import load
     from thinkling.puzzles.hrm import HRM, HRMConfig
-    from thinkling.puzzles.load import load
     from thinkling.puzzles.trm import TRM, TRMConfig
 
 __version__ = "0.1.0"
@@ -20,7 +20,7 @@ _HOME_OF = {
     "HRMConfig": "thinkling.puzzles.hrm",
     "TRM": "thinkling.puzzles.trm",
     "TRMConfig": "thinkling.puzzles.trm",
-    "load": "thinkling.puzzles.load",
+    "load": "thinkling.models",
 }
 
 __all__ = ["HRM", "TRM", "HRMConfig", "TRMConfig", "__version__", "load"]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thinkling.cli import data_text
 from thinkling.cli.main import main
+from thinkling.data import offline_corpus
 from thinkling.data.text_store import _SplitWriter, read_text_store
 from thinkling.data.whole_folder import write_manifest
 
@@ -84,7 +84,7 @@ def test_the_vocabulary_of_another_corpus(
 def test_the_corpus_of_this_machine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_text, "documentation_strings", lambda: iter(["Grüße\n\nan alle", *TEXTS]))
+    monkeypatch.setattr(offline_corpus, "documentation_strings", lambda: iter(["Grüße\n\nan alle", *TEXTS]))
     made, _ = run(
         capsys, "data", "import", "text", "python-docs", "--out", tmp_path / "out", "--vocab-size", 300
     )

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from thinkling.nn.casting import Embedding, Linear
 from thinkling.optim.ema import EMA
-from thinkling.optim.param_groups import param_groups
+from thinkling.optim.param_groups import hidden_matrices, param_groups
 from thinkling.optim.schedule import learning_rate, learning_rate_by_time
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "optim"
@@ -82,3 +83,20 @@ def test_groups():
     assert (len(matrices["params"]), len(vectors["params"]), vectors["weight_decay"]) == (1, 3, 0.0)
     model[1].requires_grad_(False)
     assert len(param_groups(model, 0.1)[0]["params"]) == 2
+
+
+def test_hidden_matrices_are_no_embeddings_heads_or_norms():
+    """Muon is for layers from features to features; the rest stays with AdamW, and nothing is lost or doubled."""
+    model = nn.ModuleDict(
+        {
+            "embedding": Embedding(50, 32),
+            "layer": Linear(32, 64, bias=True),
+            "norm": nn.LayerNorm(64),
+            "q_head": Linear(64, 2),
+        }
+    )
+    matrices = hidden_matrices(model)
+    assert [id(matrix) for matrix in matrices] == [id(model["layer"].weight)]
+    rest = param_groups(model, 0.1, decay_biases=False, without=matrices)
+    placed = [id(param) for group in rest for param in group["params"]] + [id(matrices[0])]
+    assert sorted(placed) == sorted(id(param) for param in model.parameters())

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from thinkling.data.batch import PuzzleBatch
+from thinkling.data.batch import PuzzleBatch, Question
 from thinkling.puzzles.hrm import HRM, HRMConfig
 from thinkling.thinking.carry import Carry, SegmentOutput, fresh_carry
 from thinkling.thinking.halting import HaltRule, HaltRuleName
-from thinkling.thinking.slots import Question, SlotMachine, Slots
+from thinkling.thinking.slots import SlotMachine, Slots
 
 
 class Countdown:
@@ -43,7 +43,9 @@ NUMBERS = [3, 1, 9, 2, 2, 20, 1, 5, 1, 1, 4]
 
 @pytest.mark.parametrize("slots", [1, 2, 4, 50])
 def test_answers_come_in_order_with_the_steps_each_needs(slots: int) -> None:
-    machine = SlotMachine(Countdown(), HaltRule(name="q"), max_steps=10, slots=slots)
+    machine = SlotMachine(
+        Countdown(), PuzzleBatch.of_questions, HaltRule(name="q"), max_steps=10, slots=slots
+    )
     answers = list(machine.answers(asked(NUMBERS)))
     assert [answer.index for answer in answers] == list(range(len(NUMBERS)))
     assert [answer.steps for answer in answers] == [min(number, 10) for number in NUMBERS]
@@ -52,24 +54,26 @@ def test_answers_come_in_order_with_the_steps_each_needs(slots: int) -> None:
 
 
 def test_answers_as_they_halt() -> None:
-    machine = SlotMachine(Countdown(), HaltRule(name="q"), max_steps=10, slots=3)
+    machine = SlotMachine(Countdown(), PuzzleBatch.of_questions, HaltRule(name="q"), max_steps=10, slots=3)
     assert [answer.index for answer in machine.answers(asked([3, 1, 2, 1]), ordered=False)] == [1, 2, 3, 0]
 
 
 def test_slots_stay_full_and_shrink_at_the_end() -> None:
     thinker = Countdown()
-    machine = SlotMachine(thinker, HaltRule(name="q"), max_steps=10, slots=4)
+    machine = SlotMachine(thinker, PuzzleBatch.of_questions, HaltRule(name="q"), max_steps=10, slots=4)
     list(machine.answers(asked([1] * 8 + [5, 2])))
     assert thinker.batches == [4, 4, 2, 2, 1, 1, 1]
 
 
 def test_confirmations_must_be_in_a_row() -> None:
-    machine = SlotMachine(Countdown(), HaltRule(name="q", confirmations=2), max_steps=10, slots=4)
+    machine = SlotMachine(
+        Countdown(), PuzzleBatch.of_questions, HaltRule(name="q", confirmations=2), max_steps=10, slots=4
+    )
     assert [answer.steps for answer in machine.answers(asked([1, 3, 9]))] == [3, 5, 10]
 
 
 def test_never_runs_every_step() -> None:
-    machine = SlotMachine(Countdown(), HaltRule(name="never"), max_steps=6, slots=2)
+    machine = SlotMachine(Countdown(), PuzzleBatch.of_questions, HaltRule(name="never"), max_steps=6, slots=2)
     assert [answer.steps for answer in machine.answers(asked([1, 3]))] == [6, 6]
 
 
@@ -82,14 +86,23 @@ def test_an_endless_stream_takes_questions_only_as_slots_free_up() -> None:
             taken += 1
             yield Question(inputs=np.array([2, 0]))
 
-    answers = SlotMachine(Countdown(), HaltRule(name="q"), max_steps=4, slots=3).answers(endless())
+    answers = SlotMachine(
+        Countdown(), PuzzleBatch.of_questions, HaltRule(name="q"), max_steps=4, slots=3
+    ).answers(endless())
     for _ in range(30):
         next(answers)
     assert taken <= 30 + 2 * 3
 
 
 def test_no_question_no_answer() -> None:
-    assert list(SlotMachine(Countdown(), HaltRule(name="q"), max_steps=4).answers(iter(()))) == []
+    assert (
+        list(
+            SlotMachine(Countdown(), PuzzleBatch.of_questions, HaltRule(name="q"), max_steps=4).answers(
+                iter(())
+            )
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize("name", ["q", "never", "valid"])
@@ -104,7 +117,7 @@ def test_a_batch_answers_as_each_alone(name: HaltRuleName) -> None:
     rule = HaltRule(name=name, check=lambda asked, said: (asked + said).sum(1) % 3 == 0)
 
     def answered(slots: int) -> list[tuple[int, list[int]]]:
-        machine = SlotMachine(model, rule, max_steps=5, slots=slots)
+        machine = SlotMachine(model, PuzzleBatch.of_questions, rule, max_steps=5, slots=slots)
         stream = (Question(inputs=question) for question in questions)
         return [(answer.steps, answer.tokens.tolist()) for answer in machine.answers(stream)]
 
@@ -115,7 +128,9 @@ def test_a_batch_answers_as_each_alone(name: HaltRuleName) -> None:
 
 
 def test_trace_has_one_entry_a_segment() -> None:
-    machine = SlotMachine(Countdown(), HaltRule(name="q"), max_steps=10, slots=2, trace=True)
+    machine = SlotMachine(
+        Countdown(), PuzzleBatch.of_questions, HaltRule(name="q"), max_steps=10, slots=2, trace=True
+    )
     answers = list(machine.answers(asked([3, 1, 2])))
     assert [len(answer.trace) for answer in answers] == [3, 1, 2]
     assert [entry.tokens[1] for entry in answers[0].trace] == [1, 2, 3]

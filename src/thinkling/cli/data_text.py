@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from tyro.conf import Positional
@@ -17,7 +15,7 @@ from thinkling.cli.arguments import CommandArguments
 from thinkling.cli.work import progress_bar
 from thinkling.data.array_store import check_output
 from thinkling.data.corpus import documents
-from thinkling.data.offline_corpus import documentation_strings
+from thinkling.data.offline_corpus import documentation_file
 from thinkling.data.text_store import write_text_store
 from thinkling.data.tokenizer import TextTokenizer, check_vocab_size
 
@@ -92,10 +90,5 @@ def _source(source: str) -> Iterator[Path]:
     if source != PYTHON_DOCS:
         yield fetched(source)
         return
-    # Written down because the import reads its source three times, and searching all packages takes a minute.
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "python-docs.jsonl"
-        with path.open("w", encoding="utf-8") as file:
-            for text in documentation_strings():
-                file.write(json.dumps({"text": text}) + "\n")
+    with documentation_file() as path:
         yield path

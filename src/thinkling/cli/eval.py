@@ -1,8 +1,9 @@
-"""`thinkling eval RUN --data DIR_OR_CSV`: score a model."""
+"""`thinkling eval RUN --data DATA`: score a model. What the run is decides which settings there are."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,11 +11,13 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from thinkling.artifacts.hub import fetched
+from thinkling.cli import eval_text
 from thinkling.cli.arguments import CommandArguments, rows_and_columns
 from thinkling.cli.clock import elapsed
 from thinkling.cli.output import Report
 from thinkling.data.array_store import read_split
-from thinkling.errors import InputError
+from thinkling.errors import InputError, ThinklingError
+from thinkling.models import product_of
 from thinkling.puzzles.arc_evaluate import SUBMISSION, ArcEvaluation, evaluate_arc
 from thinkling.puzzles.arc_questions import TaskIdMode, is_arc
 from thinkling.puzzles.datasets.csv_puzzles import read_puzzle_csv
@@ -25,6 +28,7 @@ from thinkling.puzzles.examples import Examples
 from thinkling.puzzles.load import load
 from thinkling.puzzles.puzzle_model import PuzzleModel, halt_rule
 from thinkling.tasks.table import Table
+from thinkling.thinking_bert.load import is_classifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +76,33 @@ class Arguments(CommandArguments):
     no folder)."""
 
 
-def run(arguments: Arguments) -> Report:
+def defaults(words: Sequence[str]) -> CommandArguments | None:
+    """The arguments that fit the run that a word names; those for puzzles where none does."""
+    for word in words:
+        if not word.startswith("-") and is_text_run(word):
+            kind = eval_text.ClassifierArguments if is_classifier(word) else eval_text.TextArguments
+            return kind(run_folder=tyro.MISSING, data=tyro.MISSING)
+    return None
+
+
+def is_text_run(word: str) -> bool:
+    """Whether a word on the command line is the folder of a Thinking-BERT run."""
+    try:
+        return product_of(word) == "thinking_bert"
+    except ThinklingError:
+        return False
+
+
+def run(
+    arguments: Arguments | eval_text.TextArguments | eval_text.ClassifierArguments,
+) -> Report | dict[str, Any]:
     """Score and return the contract's keys."""
+    if isinstance(arguments, Arguments):
+        return _run_puzzles(arguments)
+    return eval_text.run(arguments)
+
+
+def _run_puzzles(arguments: Arguments) -> Report:
     for name in ("limit", "steps", "augmentations"):
         if (getattr(arguments, name) or 0) < 0:
             raise InputError(f"--{name} {getattr(arguments, name)}", "0 or more", f"give another --{name}")

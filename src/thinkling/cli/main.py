@@ -39,6 +39,10 @@ COMMANDS: Mapping[str, Command] = {
     "train": Command("train", "train a recipe, or go on with a run"),
     "eval": Command("eval", "score a run on a data set or a CSV file"),
     "solve": Command("solve", "solve a puzzle you type, or a file of them"),
+    "fill": Command("fill", "fill the masked words of a text with a Thinking-BERT"),
+    "classify": Command("classify", "say which class a text belongs to"),
+    "encode": Command("encode", "turn texts into vectors with a Thinking-BERT"),
+    "export": Command("export", "write a model in another format and compare it with the original"),
     "import": Command("import_weights", "turn an official HRM or TRM checkpoint into a run folder"),
     "bench": Command("bench", "measure training speed or what adaptive halting saves"),
 }

@@ -6,12 +6,15 @@ Files are read, parsed and never run. What is found depends on what is installed
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
+import json
 import os
 import sysconfig
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 SHORTEST = 40
 """Characters. What is shorter ("Return the value.") teaches little and is repeated everywhere."""
@@ -93,3 +96,14 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def documentation_file() -> Iterator[Path]:
+    """The same as a file of JSON lines while the block lasts: an import reads its source three times."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "python-docs.jsonl"
+        with path.open("w", encoding="utf-8") as file:
+            for text in documentation_strings():
+                file.write(json.dumps({"text": text}) + "\n")
+        yield path

@@ -1,4 +1,4 @@
-"""Post-norm residual block: mix over positions, then over channels.
+"""Residual blocks, post-norm and pre-norm: mix over positions, then over channels.
 
 Shapes: B batch, S positions, D width.
 """
@@ -10,9 +10,9 @@ from typing import Literal
 from torch import Tensor, nn
 
 from thinkling.nn.attention import Attention
-from thinkling.nn.feed_forward import PositionSwiGLU, SwiGLU, inner_width
+from thinkling.nn.feed_forward import GeGLU, PositionSwiGLU, SwiGLU, inner_width
 from thinkling.nn.local_mixing import LocalMixing
-from thinkling.nn.norm import rms_norm
+from thinkling.nn.norm import LayerNorm, rms_norm
 
 Mixing = Literal["attention", "mlp", "local"]
 """How positions exchange information: multi-head attention, a SwiGLU over the positions, or with their neighbours in a
@@ -56,3 +56,28 @@ class Block(nn.Module):
         elif self.mlp_t is not None:
             x = rms_norm(self.mlp_t(x).add_(x), self.norm_eps, dim=1)
         return rms_norm(self.mlp(x).add_(x), self.norm_eps)
+
+
+Activation = Literal["gelu", "silu"]
+"""Activation of a gated feed-forward: GeGLU or SwiGLU."""
+
+
+class PreNormBlock(nn.Module):
+    """`x = x + mix(norm(x)); x = x + mlp(norm(x))`, as in ModernBERT (arXiv 2412.13663). [B, S, D] -> [B, S, D].
+
+    With `first` the norm before the mixing is left out: what comes in has just been normed.
+    """
+
+    def __init__(
+        self, *, width: int, heads: int, inner: int, activation: Activation, norm_eps: float, first: bool
+    ) -> None:
+        super().__init__()
+        self.attn_norm = None if first else LayerNorm(width, norm_eps)
+        self.attn = Attention(width, heads)
+        self.mlp_norm = LayerNorm(width, norm_eps)
+        self.mlp = GeGLU(width, inner) if activation == "gelu" else SwiGLU(width, inner)
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], bias: Tensor | None) -> Tensor:
+        x = x + self.attn(x if self.attn_norm is None else self.attn_norm(x), rotary, bias)
+        out: Tensor = x + self.mlp(self.mlp_norm(x))
+        return out

@@ -1,4 +1,4 @@
-"""SwiGLU feed-forward (Shazeer 2020, arXiv 2002.05202): over channels, or over positions for TRM's MLP variant.
+"""Gated feed-forward (Shazeer 2020, arXiv 2002.05202): over channels, or over positions for TRM's MLP variant.
 
 Shapes: B batch, S positions, D width, I inner width.
 """
@@ -32,8 +32,12 @@ class SwiGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up_proj.cast_weight(x.dtype).chunk(2)
         return self._multiply(
-            self.down_proj.cast_weight(x.dtype), gated(self._multiply(gate, x), self._multiply(up, x))
+            self.down_proj.cast_weight(x.dtype), self._gated(self._multiply(gate, x), self._multiply(up, x))
         )
+
+    @staticmethod
+    def _gated(gate: Tensor, up: Tensor) -> Tensor:
+        return gated(gate, up)
 
     @staticmethod
     def _multiply(weight: Tensor, x: Tensor) -> Tensor:
@@ -49,6 +53,14 @@ class PositionSwiGLU(SwiGLU):
     @staticmethod
     def _multiply(weight: Tensor, x: Tensor) -> Tensor:
         return torch.bmm(weight.expand(x.shape[0], -1, -1), x)
+
+
+class GeGLU(SwiGLU):
+    """The same with GELU (exact, by the error function) in place of SiLU, as in ModernBERT. [B, S, D] -> [B, S, D]."""
+
+    @staticmethod
+    def _gated(gate: Tensor, up: Tensor) -> Tensor:
+        return F.gelu(gate) * up
 
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:

@@ -1,9 +1,13 @@
-"""Root-mean-square norm without a weight (Zhang and Sennrich 2019, equation 4)."""
+"""Norms: root mean square without a weight (Zhang and Sennrich 2019, equation 4), layer norm with a weight and no bias.
+
+Shapes: ... any leading dimensions, D width.
+"""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 
 def rms_norm(x: Tensor, eps: float, *, dim: int = -1) -> Tensor:
@@ -16,3 +20,15 @@ def rms_norm(x: Tensor, eps: float, *, dim: int = -1) -> Tensor:
     else:  # the norm's kernel is twenty times slower than this along any other dimension
         squares = x.square().sum(dim, keepdim=True, dtype=torch.float32)
     return x * torch.rsqrt(squares / x.shape[dim] + eps).to(x.dtype)
+
+
+class LayerNorm(nn.Module):
+    """Layer norm (Ba et al. 2016) with a weight and no bias, in the dtype of `x`. [..., D] -> [..., D]."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight.to(x.dtype), None, self.eps)

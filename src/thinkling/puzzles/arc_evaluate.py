@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from thinkling.artifacts.run_folder import write_text
-from thinkling.data.batch import PuzzleBatch
+from thinkling.data.batch import PuzzleBatch, Question
 from thinkling.errors import InputError, ThinklingError
 from thinkling.nn.casting import weights_cast_once
 from thinkling.puzzles.arc_questions import ArcQuestions, TaskIdMode, ToldIds
@@ -31,7 +31,7 @@ from thinkling.puzzles.evaluate import DEFAULT_SLOTS, Tally
 from thinkling.puzzles.puzzle_model import PuzzleModel, halt_rule
 from thinkling.tasks.arc_ballot import ATTEMPTS, ArcBallot
 from thinkling.thinking.halting import HaltRuleName
-from thinkling.thinking.slots import Answer, Question, SlotMachine
+from thinkling.thinking.slots import Answer, SlotMachine
 
 SUBMISSION = "submission.json"
 """The submission's name in a run folder."""
@@ -178,7 +178,7 @@ def _answer(
     began = time.perf_counter()
     with contextlib.suppress(OutOfTimeError), weights_cast_once(model.network, model.network.compute_dtype):
         slots = _slots_in_time(model, settings.slots, max_steps, deadline)
-        machine = SlotMachine(thinker, rule, max_steps=max_steps, slots=slots)
+        machine = SlotMachine(thinker, PuzzleBatch.of_questions, rule, max_steps=max_steps, slots=slots)
         for answer in machine.answers(stream(), ordered=False):
             number, inputs, labels = in_work.pop(answer.index)
             tally.add(inputs, labels, answer)

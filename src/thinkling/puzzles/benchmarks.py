@@ -5,7 +5,6 @@ They measure wall-clock time: run them on a machine that does nothing else.
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import asdict
 from typing import Any, Literal
@@ -16,10 +15,7 @@ import torch
 from thinkling.artifacts.provenance import hardware
 from thinkling.data.puzzle_set import PuzzleSet
 from thinkling.errors import InputError
-from thinkling.nn.precision import measure_matmul, pick_device, resolve_dtype
-from thinkling.optim.adam_atan2 import AdamATan2
-from thinkling.optim.param_groups import param_groups
-from thinkling.optim.sign_sgd import SignSGD
+from thinkling.nn.precision import pick_device, resolve_dtype
 from thinkling.puzzles.cost import cost
 from thinkling.puzzles.evaluate import evaluate
 from thinkling.puzzles.examples import Examples
@@ -29,12 +25,10 @@ from thinkling.puzzles.recipes import recipe_named
 from thinkling.puzzles.train import architecture
 from thinkling.tasks.sudoku import Sudoku
 from thinkling.thinking.halting import HaltRuleName
+from thinkling.training.speed import training_speed
 
 PublishedSize = Literal["hrm", "trm-mlp", "trm-attention"]
 PUBLISHED_SIZES: tuple[PublishedSize, ...] = ("hrm", "trm-mlp", "trm-attention")
-_GIGA = 1e9
-_WARM_UP = 2
-_PROBE_SECONDS = 0.1
 
 
 def bench_training(
@@ -47,7 +41,7 @@ def bench_training(
     """Training speed of the published sizes on 9x9 Sudoku-shaped data.
 
     A step is everything the trainer does: refill, forward, target pass, backward, gradient norm, optimisers. The share
-    is necessary operations (see `cost`) over the matrix product rate measured right before and after each step.
+    is necessary operations (see `cost`) over the matrix product rate.
 
     Args:
         sizes: which models.
@@ -82,37 +76,9 @@ def _bench_size(
     objective = PuzzleObjective(
         model, examples, examples, halting=recipe.halting, loss=recipe.loss, batch_size=batch_size, seed=0
     )
-    optimizer = AdamATan2(param_groups(model, 0.1), lr=1e-4)
-    sparse = SignSGD.of(model, weight_decay=0.1)
-    slots = objective.fresh_state()
     flops = cost(model, recipe.halting.learning, batch_size).training_flops * batch_size
-    taken, rates = [], [measure_matmul(device, dtype, seconds=_PROBE_SECONDS)]
-    for step in range(1, steps + _WARM_UP + 1):
-        start = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        sparse.clear()
-        slots, loss = objective.loss(model, slots, step)
-        (loss.total / batch_size).backward()  # type: ignore[no-untyped-call]  # torch
-        torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None]).item()
-        optimizer.step()
-        sparse.lr = 1e-2
-        sparse.step()
-        taken.append(time.perf_counter() - start)
-        rates.append(measure_matmul(device, dtype, seconds=_PROBE_SECONDS))
-    # Shared machines change their speed within seconds: each step is compared with the rate just before and after it.
-    shares = [
-        flops / seconds / ((before + after) / 2)
-        for seconds, before, after in zip(taken, rates, rates[1:], strict=False)
-    ]
-    seconds = statistics.median(taken[_WARM_UP:])
-    return {
-        "params": count_params(model),
-        "examples_per_second": round(batch_size / seconds, 2),
-        "step_seconds": round(seconds, 4),
-        "gflops": round(flops / seconds / _GIGA, 1),
-        "matmul_gflops": round(statistics.median(rates[_WARM_UP:]) / _GIGA, 1),
-        "share_of_matmul_rate": round(statistics.median(shares[_WARM_UP:]), 3),
-    }
+    speed = training_speed(objective, recipe.train, flops=flops, steps=steps, dtype=dtype)
+    return {"params": count_params(model)} | speed
 
 
 def _random_boards(count: int) -> PuzzleSet:

@@ -11,12 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from thinkling.nn.attention import Attention
 from thinkling.nn.casting import Linear
-from thinkling.nn.feed_forward import PositionSwiGLU
-from thinkling.nn.local_mixing import DepthwiseConv
+from thinkling.nn.flops import forward_flops
 from thinkling.puzzles.hrm import HRM
 from thinkling.puzzles.puzzle_model import count_params
 from thinkling.puzzles.trm import TRM
@@ -39,23 +36,6 @@ class Cost:
     """Memory of a training step: weights, moments, average, gradients, saved activations (an estimate)."""
 
 
-def level_flops(level: nn.Module, positions: int, width: int) -> int:
-    """Operations of one pass of a recurrent module over one example."""
-    total = 0
-    by_position = {
-        id(layer)
-        for module in level.modules()
-        if isinstance(module, PositionSwiGLU)
-        for layer in module.children()
-    }
-    for module in level.modules():
-        if isinstance(module, Linear | DepthwiseConv):
-            total += 2 * module.weight.numel() * (width if id(module) in by_position else positions)
-        elif isinstance(module, Attention):
-            total += 2 * 2 * positions * positions * width
-    return total
-
-
 def cost(
     network: HRM | TRM, learning: HaltLearning, batch_size: int, dtype: torch.dtype = torch.bfloat16
 ) -> Cost:
@@ -68,7 +48,7 @@ def cost(
         dtype: of the activations.
     """
     config = network.config
-    low, high = (level_flops(level, config.total_len, config.hidden_size) for level in network.levels())
+    low, high = (forward_flops(level, config.total_len, config.hidden_size) for level in network.levels())
     heads = 2 * (network.lm_head.weight.numel() * config.seq_len + network.q_head.weight.numel())
     forward = config.H_cycles * (config.L_cycles * low + high) + heads
     low_with_gradient = 1 if network.gradient == "last_step" else config.L_cycles

@@ -104,7 +104,7 @@ class Deadline:
         finally:
             self._stoppable = False
 
-    def guard(self, model: Thinker) -> Guarded:
+    def guard(self, model: Thinker[PuzzleBatch]) -> Guarded:
         """The model, with every segment a stoppable block."""
         return Guarded(model, self)
 
@@ -128,7 +128,7 @@ class Guarded:
         last: what the last whole segment was given and gave.
     """
 
-    def __init__(self, model: Thinker, deadline: Deadline) -> None:
+    def __init__(self, model: Thinker[PuzzleBatch], deadline: Deadline) -> None:
         self._model = model
         self._deadline = deadline
         self._seconds_per_slot = 0.0

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkling.data.batch import IGNORE_LABEL
+from thinkling.data.batch import IGNORE_LABEL, PuzzleBatch
 from thinkling.nn.casting import weights_cast_once
 from thinkling.puzzles.deadline import Deadline, OutOfTimeError
 from thinkling.puzzles.examples import Examples
@@ -122,7 +122,7 @@ def evaluate(
     With a deadline, what is answered when the end comes is scored.
     """
     thinker = model if deadline is None else deadline.guard(model)
-    machine = SlotMachine(thinker, rule, max_steps=max_steps, slots=slots)
+    machine = SlotMachine(thinker, PuzzleBatch.of_questions, rule, max_steps=max_steps, slots=slots)
     tally = Tally(examples.task, max_steps)
     start = time.perf_counter()
     with weights_cast_once(model, model.compute_dtype), contextlib.suppress(OutOfTimeError):

@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thinkling.data.batch import PuzzleBatch
+from thinkling.data.batch import PuzzleBatch, Question
 from thinkling.data.puzzle_set import PuzzleSet
 from thinkling.data.sampling import example_of_item, uniforms
 from thinkling.errors import InputError
 from thinkling.tasks.task import Task
-from thinkling.thinking.slots import Question
 
 _CHOICE_STREAM = 0xC401CE
 _SYMMETRY_STREAM = 0x5377

@@ -85,7 +85,7 @@ class PuzzleObjective:
         self.identifiers = tuple(identifiers)
         model.compute_dtype = resolve_dtype(compute_dtype, model.device)
 
-    def fresh_state(self) -> Slots:
+    def fresh_state(self) -> Slots[PuzzleBatch]:
         """Halted slots that have taken no example yet."""
         local, device = len(self.slots), self.model.device
         nothing = torch.zeros(local, self.model.config.seq_len, dtype=torch.int64, device=device)
@@ -93,7 +93,9 @@ class PuzzleObjective:
         batch = PuzzleBatch(inputs=nothing, puzzle_ids=zeros, labels=nothing)
         return Slots(carry=self.model.fresh_carry(local), batch=batch, refills=zeros)
 
-    def loss(self, forward: Callable[..., Any], state: Slots, step: int) -> tuple[Slots, Loss]:
+    def loss(
+        self, forward: Callable[..., Any], state: Slots[PuzzleBatch], step: int
+    ) -> tuple[Slots[PuzzleBatch], Loss]:
         """One segment of every slot."""
         self.model.train()
         state = state.refill(self._take)
@@ -127,7 +129,7 @@ class PuzzleObjective:
         count = torch.tensor(len(self.slots), device=self.model.device)
         return after, Loss(total=loss.total, count=count, metrics=_metrics(loss, count))
 
-    def state_tensors(self, state: Slots) -> dict[str, Tensor]:
+    def state_tensors(self, state: Slots[PuzzleBatch]) -> dict[str, Tensor]:
         """The slots by name; each tensor has the local slots as its leading dimension."""
         assert state.batch.labels is not None
         return {
@@ -141,7 +143,7 @@ class PuzzleObjective:
             "refills": state.refills,
         }
 
-    def restore_state(self, tensors: Mapping[str, Tensor]) -> Slots:
+    def restore_state(self, tensors: Mapping[str, Tensor]) -> Slots[PuzzleBatch]:
         """The slots from their tensors."""
         here = {name: tensor.to(self.model.device) for name, tensor in tensors.items()}
         dtype = self.model.compute_dtype
@@ -156,7 +158,7 @@ class PuzzleObjective:
             refills=here["refills"],
         )
 
-    def restarted_state(self, state: Slots) -> Slots:
+    def restarted_state(self, state: Slots[PuzzleBatch]) -> Slots[PuzzleBatch]:
         """Every slot halted, so that it takes its next example and starts from the initial state."""
         return Slots(carry=self.model.fresh_carry(len(self.slots)), batch=state.batch, refills=state.refills)
 

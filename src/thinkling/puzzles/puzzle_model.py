@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from thinkling.artifacts.run_folder import read_config
 from thinkling.artifacts.weights import load_into, read_model_weights, write_model_folder
+from thinkling.data.batch import PuzzleBatch, Question
 from thinkling.errors import InputError, nearest
 from thinkling.nn.casting import weights_cast_once
 from thinkling.nn.precision import ComputeDtype, pick_device, resolve_dtype
@@ -25,7 +26,7 @@ from thinkling.puzzles.trm import TRM, TRMConfig
 from thinkling.tasks.registry import get_task
 from thinkling.tasks.task import Task
 from thinkling.thinking.halting import HaltingConfig, HaltRule, HaltRuleName
-from thinkling.thinking.slots import Question, SlotMachine
+from thinkling.thinking.slots import SlotMachine
 from thinkling.thinking.trace import SegmentTrace
 
 Status = Literal["verified", "unverified", "unsolved"]
@@ -68,13 +69,7 @@ def halt_rule(name: HaltRuleName, halting: HaltingConfig, task: Task) -> HaltRul
         raise InputError(
             f"--halt valid for task {task.name}, which has no checker", "q, never", "use --halt q"
         )
-    return HaltRule(
-        name=name,
-        learning=halting.learning,
-        threshold=halting.threshold,
-        confirmations=halting.confirmations,
-        check=task.check_batch,
-    )
+    return HaltRule.of(name, halting, task.check_batch)
 
 
 def build(architecture: str, settings: Mapping[str, Any], seed: int = 0) -> HRM | TRM:
@@ -198,6 +193,7 @@ class PuzzleModel:
         rule = halt or ("valid" if self.task.has_checker else "q")
         machine = SlotMachine(
             self.network,
+            PuzzleBatch.of_questions,
             halt_rule(rule, self.halting, self.task),
             max_steps=self.halting.max_steps if steps is None else steps,
             slots=slots,

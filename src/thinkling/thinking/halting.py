@@ -126,6 +126,21 @@ class HaltRule:
         if self.name == "valid" and self.check is None:
             raise InputError("halting by 'valid'", "a task with a checker", "use --halt q or --halt never")
 
+    @classmethod
+    def of(cls, name: HaltRuleName, halting: HaltingConfig, check: Check | None = None) -> HaltRule:
+        """The rule that a name stands for, with a model's settings.
+
+        Raises:
+            InputError: "valid" without a check.
+        """
+        return cls(
+            name=name,
+            learning=halting.learning,
+            threshold=halting.threshold,
+            confirmations=halting.confirmations,
+            check=check if name == "valid" else None,
+        )
+
     def willing(self, q_halt: Tensor, q_continue: Tensor, answers: Tensor, questions: Tensor) -> Tensor:
         """Slots that would stop now, confirmations aside. [B] bool."""
         if self.name == "never":

@@ -9,32 +9,57 @@ Shapes: B slots, L positions.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thinkling.data.batch import PuzzleBatch
 from thinkling.thinking.carry import Carry, SegmentOutput
 from thinkling.thinking.halting import HaltLearning, HaltRule, halt_in_training
 from thinkling.thinking.halting_loss import continue_target
 from thinkling.thinking.trace import SegmentTrace
 
-Forward = Callable[[Carry, PuzzleBatch], tuple[Carry, SegmentOutput]]
-"""One segment: resets the slots that come in halted, runs the cycles, returns a carry in which no slot is halted."""
+Forward = Callable[[Carry, Any], tuple[Carry, SegmentOutput]]
+"""One segment of a carry and a batch: resets the slots that come in halted, runs the cycles, returns a carry in which
+no slot is halted."""
 
 
-class Thinker(Protocol):
+class Batch(Protocol):
+    """What the slots hold: tensors with one row a slot."""
+
+    @property
+    def inputs(self) -> Tensor:
+        """[B, L] integer tokens."""
+
+    def select(self, rows: Tensor) -> Self:
+        """The rows named by an index tensor, in its order."""
+
+    def put(self, rows: Tensor, other: Self) -> Self:
+        """A new batch in which `rows` hold the rows of `other`."""
+
+    def join(self, other: Self) -> Self:
+        """These rows and behind them those of `other`."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch on a device."""
+
+
+B = TypeVar("B", bound=Batch)
+B_contra = TypeVar("B_contra", bound=Batch, contravariant=True)
+Q = TypeVar("Q")
+
+
+class Thinker(Protocol[B_contra]):
     """What the slot machine needs of a model."""
 
     def fresh_carry(self, batch_size: int) -> Carry:
         """A carry whose slots are all halted."""
 
-    def segment(self, carry: Carry, batch: PuzzleBatch) -> tuple[Carry, SegmentOutput]:
+    def segment(self, carry: Carry, batch: B_contra) -> tuple[Carry, SegmentOutput]:
         """One segment."""
 
 
@@ -42,15 +67,15 @@ class Thinker(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slots:
+class Slots(Generic[B]):
     """The slots of a training run."""
 
     carry: Carry
-    batch: PuzzleBatch
+    batch: B
     refills: Tensor
     """[B] integer: examples each slot has taken so far, the present one included."""
 
-    def refill(self, take: Callable[[Tensor, Tensor], PuzzleBatch]) -> Slots:
+    def refill(self, take: Callable[[Tensor, Tensor], B]) -> Slots[B]:
         """Give every halted slot its next example; the others keep theirs.
 
         Args:
@@ -76,7 +101,7 @@ class TrainingSegment:
 def training_segment(
     forward: Forward,
     carry: Carry,
-    batch: PuzzleBatch,
+    batch: Batch,
     *,
     learning: HaltLearning,
     limit: int,
@@ -108,16 +133,6 @@ def training_segment(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """One question of the stream."""
-
-    inputs: NDArray[np.integer]
-    """[L] tokens."""
-    puzzle_id: int = 0
-    """Row of the puzzle embedding."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Answer:
     """What came out of a slot."""
 
@@ -125,6 +140,8 @@ class Answer:
     """Place of the question in the stream."""
     tokens: NDArray[np.int64]
     """[L] answer."""
+    logits: Tensor | None = None
+    """[L, V] what the answer was chosen by, where asked for."""
     steps: int
     """Segments spent."""
     q_halt: float
@@ -135,44 +152,63 @@ class Answer:
     """One entry a segment, where asked for."""
 
 
-class SlotMachine:
+class SlotMachine(Generic[Q, B]):
     """Answers a stream of questions with a fixed number of slots.
 
     Memory is bounded by the slots, not by the stream: at most `slots` questions are in work, and in input order at most
     `slots * max_steps` finished answers wait for an earlier one.
+
+    Args:
+        model: what thinks.
+        collate: questions to a batch with one row each.
+        rule: what stops a slot.
+        max_steps: segments after which a slot stops in any case.
+        slots: questions in work at the same time.
+        trace: keep what every segment said.
+        keep_logits: keep what an answer was chosen by.
     """
 
     def __init__(
-        self, model: Thinker, rule: HaltRule, *, max_steps: int, slots: int = 64, trace: bool = False
+        self,
+        model: Thinker[B],
+        collate: Callable[[Sequence[Q]], B],
+        rule: HaltRule,
+        *,
+        max_steps: int,
+        slots: int = 64,
+        trace: bool = False,
+        keep_logits: bool = False,
     ) -> None:
         self.model = model
+        self.collate = collate
         self.rule = rule
         self.max_steps = max_steps
         self.slots = slots
         self.trace = trace
+        self.keep_logits = keep_logits
 
-    def answers(self, questions: Iterable[Question], *, ordered: bool = True) -> Iterator[Answer]:
+    def answers(self, questions: Iterable[Q], *, ordered: bool = True) -> Iterator[Answer]:
         """Answers as their slots halt, or in input order."""
         finished = self._finished(iter(questions))
         return _in_order(finished) if ordered else finished
 
     @torch.inference_mode()
-    def _segment(self, carry: Carry, batch: PuzzleBatch) -> tuple[Carry, SegmentOutput]:
+    def _segment(self, carry: Carry, batch: B) -> tuple[Carry, SegmentOutput]:
         return self.model.segment(carry, batch)
 
-    def _finished(self, questions: Iterator[Question]) -> Iterator[Answer]:
+    def _finished(self, questions: Iterator[Q]) -> Iterator[Answer]:
         waiting = enumerate(questions)
         index: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         agreed = torch.empty(0, dtype=torch.int64)
         traces: list[list[SegmentTrace]] = []
         carry = self.model.fresh_carry(0)
-        batch: PuzzleBatch | None = None
+        batch: B | None = None
         while True:
             taken = list(itertools.islice(waiting, self.slots - len(index)))
             if taken:
-                fresh = self.model.fresh_carry(len(taken))
-                carry = _join(carry, fresh)
-                batch = _stack([question for _, question in taken], batch, fresh.steps.device)
+                carry = _join(carry, self.model.fresh_carry(len(taken)))
+                offered = self.collate([question for _, question in taken]).to(carry.steps.device)
+                batch = offered if batch is None else batch.join(offered)
                 index = np.concatenate([index, [place for place, _ in taken]])
                 agreed = torch.cat([agreed, torch.zeros(len(taken), dtype=torch.int64)])
                 traces += [[] for _ in taken]
@@ -180,7 +216,7 @@ class SlotMachine:
                 return
             before = carry
             carry, output = self._segment(carry, batch)
-            answers = output.logits.argmax(-1)
+            answers = output.logits.max(-1).indices
             willing = self.rule.willing(output.q_halt, output.q_continue, answers, batch.inputs).cpu()
             agreed = torch.where(willing, agreed + 1, 0)
             needed = 1 + (self.rule.confirmations if self.rule.name == "q" else 0)
@@ -194,6 +230,7 @@ class SlotMachine:
                 yield Answer(
                     index=int(index[slot]),
                     tokens=answers[slot].cpu().numpy(),
+                    logits=output.logits[slot].float() if self.keep_logits else None,
                     steps=int(carry.steps[slot]),
                     q_halt=float(probabilities[slot]),
                     halted=bool(halted[slot]),
@@ -214,18 +251,6 @@ def _join(first: Carry, second: Carry) -> Carry:
         steps=torch.cat([first.steps, second.steps]),
         halted=torch.cat([first.halted, second.halted]),
     )
-
-
-def _stack(questions: list[Question], behind: PuzzleBatch | None, device: torch.device) -> PuzzleBatch:
-    """A batch of the questions, behind the questions already in work."""
-    inputs = torch.from_numpy(np.stack([question.inputs for question in questions]).astype(np.int64)).to(
-        device
-    )
-    puzzle_ids = torch.tensor([question.puzzle_id for question in questions], device=device)
-    if behind is not None:
-        inputs = torch.cat([behind.inputs, inputs])
-        puzzle_ids = torch.cat([behind.puzzle_ids, puzzle_ids])
-    return PuzzleBatch(inputs=inputs, puzzle_ids=puzzle_ids)
 
 
 def _in_order(answers: Iterator[Answer]) -> Iterator[Answer]:

@@ -22,8 +22,11 @@ class TrainConfig:
     """The learning rate ends at this share of its highest value (1: no decay)."""
     lr_by_time: bool = False
     """The decay follows the share of `time_limit_seconds` that has passed instead of the share of steps."""
-    optimizer: Literal["adam_atan2", "adamw"] = "adam_atan2"
-    """Update rule of all parameters; sparse puzzle embeddings always use sign-SGD."""
+    optimizer: Literal["adam_atan2", "adamw", "muon"] = "adam_atan2"
+    """Update rule; with muon (Jordan et al. 2024) that of the hidden matrices, and adamw for all the others. Sparse
+    puzzle embeddings always use sign-SGD."""
+    muon_learning_rate: float = 0.02
+    """Highest learning rate of the matrices under muon; follows the same schedule."""
     betas: tuple[float, float] = (0.9, 0.95)
     """Decay rates of the first and second moment."""
     weight_decay: float = 0.1
@@ -63,6 +66,7 @@ class TrainConfig:
             self._must(getattr(self, name) >= 1, name, "a whole number of at least 1")
         for name in (
             "learning_rate",
+            "muon_learning_rate",
             "warmup_steps",
             "weight_decay",
             "puzzle_emb_lr",

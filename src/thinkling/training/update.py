@@ -1,8 +1,8 @@
-"""One update of the weights: rate of this step, dense optimiser, sparse tables, average."""
+"""One update of the weights: rate of this step, dense optimisers, sparse tables, average."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from thinkling.artifacts.weights import load_into
 from thinkling.errors import InputError
 from thinkling.optim.adam_atan2 import AdamATan2
 from thinkling.optim.ema import EMA
-from thinkling.optim.param_groups import param_groups
+from thinkling.optim.param_groups import hidden_matrices, param_groups
 from thinkling.optim.schedule import learning_rate, learning_rate_by_time
 from thinkling.optim.sign_sgd import SignSGD
 from thinkling.training.config import TrainConfig
@@ -24,20 +24,14 @@ class Update:
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
         self.model, self.config = model, config
-        groups = param_groups(model, config.weight_decay, decay_biases=config.decay_biases)
-        self.optimizer: torch.optim.Optimizer
-        if config.optimizer == "adamw":
-            self.optimizer = torch.optim.AdamW(
-                groups, lr=config.learning_rate, betas=config.betas, fused=True
-            )
-        else:
-            self.optimizer = AdamATan2(groups, lr=config.learning_rate, betas=config.betas)
+        self.optimizers = list(_optimizers(model, config))
         self.sparse = SignSGD.of(model, weight_decay=config.puzzle_emb_weight_decay)
         self.ema = EMA(model, config.ema_decay) if config.ema_decay else None
 
     def clear(self) -> None:
         """Forget all gradients."""
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         self.sparse.clear()
 
     def gradient_norm(self) -> Tensor:
@@ -58,9 +52,10 @@ class Update:
 
     def apply(self, step: int, seconds: float) -> None:
         """Update weights, tables and average. Collective where there are sparse tables."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(self.config.learning_rate, step, seconds)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate(optimizer.defaults["lr"], step, seconds)
+            optimizer.step()
         self.sparse.lr = self.rate(self.config.puzzle_emb_lr, step, seconds)
         self.sparse.step()
         if self.ema is not None:
@@ -84,11 +79,12 @@ class Update:
         return None if self.ema is None else {**self.model.state_dict(), **self.ema.averages}
 
     def optimizer_tensors(self) -> dict[str, Tensor]:
-        """The optimiser's state as `parameter name.key` -> tensor; never-updated parameters have none."""
+        """The optimisers' state as `parameter name.key` -> tensor; never-updated parameters have none."""
         return {
             f"{name}.{key}": value
+            for optimizer in self.optimizers
             for name, param in self.model.named_parameters()
-            for key, value in self.optimizer.state.get(param, {}).items()
+            for key, value in optimizer.state.get(param, {}).items()
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -98,22 +94,40 @@ class Update:
             InputError: the checkpoint is of another model.
         """
         load_into(self.model, checkpoint.weights)
-        self._restore_optimizer(checkpoint.optimizer or {})
+        self._restore_optimizers(checkpoint.optimizer or {})
         if self.ema is not None:
             self.ema.load(checkpoint.averaged or checkpoint.weights)
 
-    def _restore_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
+    def _restore_optimizers(self, tensors: Mapping[str, Tensor]) -> None:
         names = {param: name for name, param in self.model.named_parameters()}
-        ordered = [names[param] for group in self.optimizer.param_groups for param in group["params"]]
-        place = {name: index for index, name in enumerate(ordered)}
-        state: dict[int, dict[str, Tensor]] = {}
+        by_name: dict[str, dict[str, Tensor]] = {}
         for full_name, tensor in tensors.items():
             name, _, key = full_name.rpartition(".")
-            if name not in place:
-                raise InputError(
-                    f"optimiser state for {name}", "a parameter of this model", "resume the same model"
-                )
-            state.setdefault(place[name], {})[key] = tensor.clone()
-        self.optimizer.load_state_dict(
-            {"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]}
-        )
+            by_name.setdefault(name, {})[key] = tensor.clone()
+        if unknown := sorted(set(by_name) - set(names.values())):
+            raise InputError(
+                f"optimiser state for {unknown[0]}", "a parameter of this model", "resume the same model"
+            )
+        for optimizer in self.optimizers:
+            ordered = [names[param] for group in optimizer.param_groups for param in group["params"]]
+            state = {index: by_name[name] for index, name in enumerate(ordered) if name in by_name}
+            optimizer.load_state_dict(
+                {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+            )
+
+
+def _optimizers(model: nn.Module, config: TrainConfig) -> Iterator[torch.optim.Optimizer]:
+    matrices: list[nn.Parameter] = []
+    if config.optimizer == "muon":
+        if not hasattr(torch.optim, "Muon"):
+            raise InputError(
+                f"optimizer muon with torch {torch.__version__}", "torch 2.9 or newer", "use optimizer adamw"
+            )
+        matrices = hidden_matrices(model)
+    if matrices:
+        yield torch.optim.Muon(matrices, lr=config.muon_learning_rate, weight_decay=config.weight_decay)
+    groups = param_groups(model, config.weight_decay, decay_biases=config.decay_biases, without=matrices)
+    if config.optimizer == "adam_atan2":
+        yield AdamATan2(groups, lr=config.learning_rate, betas=config.betas)
+    else:
+        yield torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)

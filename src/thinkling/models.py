@@ -1,0 +1,69 @@
+"""`thinkling.load`: the model of a run folder, whatever product it belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thinkling.artifacts.hub import fetched
+from thinkling.artifacts.run_folder import find_model_folder, read_config
+from thinkling.errors import InputError
+from thinkling.nn.precision import ComputeDtype
+
+if TYPE_CHECKING:
+    from thinkling.puzzles.puzzle_model import PuzzleModel
+    from thinkling.thinking_bert.classifier_model import ClassifierModel
+    from thinkling.thinking_bert.encoder_model import EncoderModel
+
+PRODUCTS = ("puzzles", "thinking_bert")
+"""What a run can be, by the word in its config.json."""
+
+
+def product_of(run: str | Path) -> str:
+    """Which product a run belongs to.
+
+    Args:
+        run: a run folder, a checkpoint inside one, or an `hf://` address.
+
+    Raises:
+        InputError: the folder is missing, half-written or damaged, or of an unknown product.
+    """
+    folder = find_model_folder(fetched(run))
+    product = read_config(folder).get("product")
+    if product not in PRODUCTS:
+        raise InputError(
+            f"product {product!r} in {folder / 'config.json'}",
+            ", ".join(PRODUCTS),
+            "use a run of this version",
+        )
+    return str(product)
+
+
+def load(
+    run: str | Path,
+    *,
+    device: str = "auto",
+    compute_dtype: ComputeDtype = "auto",
+    task: str | Path | None = None,
+) -> PuzzleModel | EncoderModel | ClassifierModel:
+    """Load a model from a run folder, a checkpoint inside one, or a folder written by `save_pretrained`.
+
+    Args:
+        run: the folder, or `hf://owner/name[@revision][/path]` on the Hugging Face hub.
+        device: auto, cpu, cuda or mps.
+        compute_dtype: auto, float32 or bfloat16.
+        task: for a table a Python file with its checker; naming it here runs it.
+
+    Returns:
+        a puzzle model, an encoder that fills masks, or a classifier.
+
+    Raises:
+        InputError: the folder is missing, half-written, damaged, or of an unknown product.
+    """
+    if product_of(run) == "thinking_bert":
+        from thinkling.thinking_bert.load import load as load_text_model
+
+        return load_text_model(run, device=device, compute_dtype=compute_dtype)
+    from thinkling.puzzles.load import load as load_puzzle_model
+
+    return load_puzzle_model(run, device=device, compute_dtype=compute_dtype, task=task)

@@ -1,0 +1,1 @@
+"""Thinking-BERT, a masked-language encoder that iterates: architecture, objective, evaluation, use, recipes."""

@@ -1,0 +1,122 @@
+"""What every Thinking-BERT run folder holds beside its weights: settings, halting, the tokenizer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from thinkling.artifacts.hub import fetched
+from thinkling.artifacts.run_folder import find_model_folder, read_config
+from thinkling.data.tokenizer import TextTokenizer
+from thinkling.errors import InputError, nearest
+from thinkling.thinking.halting import HaltingConfig
+from thinkling.thinking_bert.config import ThinkingBertConfig
+
+TOKENIZER = "tokenizer.json"
+"""Name of the tokenizer's file."""
+
+PRODUCT = ARCHITECTURE = "thinking_bert"
+MASKED_LANGUAGE = "masked-language"
+CLASSIFICATION = "classification"
+TASKS = (MASKED_LANGUAGE, CLASSIFICATION)
+"""What a Thinking-BERT is trained for, by the name in config.json."""
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFiles:
+    """A run folder that has been read, weights excepted."""
+
+    folder: Path
+    """The model folder: the run itself or one of its checkpoints."""
+    config: dict[str, Any]
+    """All of config.json."""
+    tokenizer: TextTokenizer
+    """How the model cuts text."""
+    model: ThinkingBertConfig
+    """Its architecture."""
+    halting: HaltingConfig
+    """How it halts."""
+
+
+def read_run(run: str | Path, task: str | None = None) -> RunFiles:
+    """The settings and the tokenizer of a run.
+
+    Args:
+        run: a run folder, a checkpoint inside one, a folder written by `save_pretrained`, or an `hf://` address.
+        task: what the run must be for; None: any of `TASKS`.
+
+    Raises:
+        InputError: a file is missing, damaged or does not fit the others, or the run is of another kind.
+    """
+    place = fetched(run)
+    folder = find_model_folder(place)
+    config = read_config(folder)
+    _check_kind(folder, config, task)
+    model = settings_of(ThinkingBertConfig, config["model"], "model")
+    tokenizer = TextTokenizer.load(_tokenizer_file(place, folder))
+    if tokenizer.vocab_size != model.vocab_size:
+        raise InputError(
+            f"{folder}: a tokenizer of {tokenizer.vocab_size} tokens",
+            f"{model.vocab_size}, as the model has",
+            f"use the {TOKENIZER} that the model was trained with",
+        )
+    return RunFiles(
+        folder=folder,
+        config=config,
+        tokenizer=tokenizer,
+        model=model,
+        halting=settings_of(HaltingConfig, config["halting"], "halting"),
+    )
+
+
+def settings_of(kind: type[S], settings: Mapping[str, Any], where: str) -> S:
+    """A config dataclass from a section of config.json.
+
+    Raises:
+        InputError: an unknown setting, with the nearest known one.
+    """
+    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # a dataclass, by contract
+    if not isinstance(settings, Mapping):
+        raise InputError(f"{where} {settings!r} in config.json", "an object", "use another checkpoint or run")
+    for key in settings:
+        if key not in known:
+            raise InputError(f"{where}.{key} in config.json", ", ".join(known), nearest(key, known))
+    return kind(**settings)
+
+
+def _check_kind(folder: Path, config: Mapping[str, Any], task: str | None) -> None:
+    where = folder / "config.json"
+    for key, allowed in (("product", PRODUCT), ("architecture", ARCHITECTURE)):
+        if config.get(key) != allowed:
+            raise InputError(f"{key} {config.get(key)!r} in {where}", allowed, "use a Thinking-BERT run")
+    for key in ("model", "task", "halting"):
+        if key not in config:
+            raise InputError(
+                f"{where} without {key!r}", "the config of a Thinking-BERT run", "use a run folder"
+            )
+    found = config["task"].get("name") if isinstance(config["task"], Mapping) else config["task"]
+    wanted = TASKS if task is None else (task,)
+    if found not in wanted:
+        raise InputError(
+            f"a run for the task {found!r}",
+            " or ".join(map(repr, wanted)),
+            "train a masked-language model first" if task == MASKED_LANGUAGE else "use another run",
+        )
+
+
+def _tokenizer_file(place: Path, folder: Path) -> Path:
+    """Beside the weights, or in the run folder that a checkpoint belongs to."""
+    run = folder.parent.parent if folder.parent.name == "checkpoints" else folder
+    for candidate in (folder / TOKENIZER, place / TOKENIZER, run / TOKENIZER):
+        if candidate.exists():
+            return candidate
+    raise InputError(
+        f"{place / TOKENIZER} is missing",
+        "a run folder with the tokenizer that the model was trained with",
+        f"copy the run's {TOKENIZER} there",
+    )

@@ -1,0 +1,125 @@
+"""From a recipe and a corpus to a trained run."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thinkling.data.corpus import documents
+from thinkling.data.masking import MaskingConfig
+from thinkling.data.offline_corpus import documentation_file
+from thinkling.data.text_store import TextStore, is_text_store, read_text_store, write_text_store
+from thinkling.nn.precision import pick_device
+from thinkling.thinking_bert.model import ThinkingBert
+from thinkling.thinking_bert.objective import MaskedLanguageObjective
+from thinkling.thinking_bert.recipe import ThinkingBertRecipe
+from thinkling.thinking_bert.run_files import ARCHITECTURE, MASKED_LANGUAGE, PRODUCT
+from thinkling.training.distributed import on_rank_0, process_group
+from thinkling.training.objective import Shard
+from thinkling.training.trainer import TrainResult, train
+
+TOKENISED = "text"
+"""Folder inside a run that holds the corpus, where it was given as plain text."""
+
+
+def fitted(recipe: ThinkingBertRecipe, store: TextStore) -> ThinkingBertRecipe:
+    """The recipe with the vocabulary of a tokenised corpus."""
+    model = dataclasses.replace(recipe.model, vocab_size=store.tokenizer.vocab_size)
+    return dataclasses.replace(recipe, model=model)
+
+
+def description(recipe: ThinkingBertRecipe) -> dict[str, Any]:
+    """What config.json says of a run, besides training settings and provenance."""
+    return {
+        "product": PRODUCT,
+        "architecture": ARCHITECTURE,
+        "model": asdict(recipe.model),
+        "task": {"name": MASKED_LANGUAGE},
+        "halting": asdict(recipe.halting),
+        "objective": {
+            "stages": [asdict(stage) for stage in recipe.stages],
+            "masking": asdict(recipe.masking),
+            "scored_mask_rate": recipe.scored_mask_rate,
+            "halt_target": recipe.halt_target,
+            "validation_rows": recipe.validation_rows,
+        },
+    }
+
+
+def objective_of(
+    recipe: ThinkingBertRecipe, store: TextStore, shard: Shard, device: str = "auto"
+) -> MaskedLanguageObjective:
+    """The network, drawn from the recipe's seed, with its slots and rows; the recipe must be fitted to the corpus."""
+    generator = torch.Generator().manual_seed(recipe.train.seed)
+    network = ThinkingBert(recipe.model, generator).to(pick_device(device))
+    return MaskedLanguageObjective(
+        network,
+        store,
+        stages=recipe.stages,
+        masking=recipe.masking,
+        scored_masking=scored_masking(recipe),
+        halting=recipe.halting,
+        halt_target=recipe.halt_target,
+        validation_rows=recipe.validation_rows,
+        steps=recipe.train.steps,
+        seed=recipe.train.seed,
+        shard=shard,
+        description=description(recipe),
+        compute_dtype=recipe.train.compute_dtype,
+    )
+
+
+def scored_masking(recipe: ThinkingBertRecipe) -> MaskingConfig:
+    """Masking of the rows that are scored: the recipe's, at the rate for scoring, single tokens."""
+    return dataclasses.replace(recipe.masking, rate=recipe.scored_mask_rate, whole_words=False)
+
+
+def train_recipe(
+    recipe: ThinkingBertRecipe,
+    data: Path | None,
+    out: Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+) -> TrainResult:
+    """Train a recipe on a corpus. Also called by every process under torchrun.
+
+    Args:
+        recipe: what to train.
+        data: a tokenised corpus (`thinkling data import text`), a text file or a folder of them, which is tokenised
+            into the run folder first, or None: the documentation strings of the installed Python packages.
+        out: the run folder.
+        resume: whether to go on from the run's last checkpoint.
+        device: auto, cpu, cuda or mps.
+        quiet: no progress line.
+
+    Raises:
+        InputError: the corpus, the recipe or the run folder cannot be used.
+        ThinklingError: the run could not be saved, or training could not go on.
+    """
+    with process_group() as shard:
+        store = tokenised(data, out, recipe.model.vocab_size)
+        objective = objective_of(fitted(recipe, store), store, shard, device)
+        return train(objective, recipe.train, out, resume=resume, data_sha256=store.sha256, quiet=quiet)
+
+
+def tokenised(data: Path | None, out: Path, vocab_size: int) -> TextStore:
+    """The corpus as tokens: as it is, or made in the run folder, with a vocabulary of its own, from plain text."""
+    if data is not None and is_text_store(data):
+        return read_text_store(data)
+    folder = out / TOKENISED
+    if not is_text_store(folder):
+
+        def write() -> None:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with documentation_file() if data is None else nullcontext(data) as source:
+                write_text_store(lambda: documents(source), folder, vocab_size=vocab_size)
+
+        on_rank_0(write, str(folder), torch.device("cpu"))
+    return read_text_store(folder)
