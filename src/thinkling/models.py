@@ -49,7 +49,7 @@ def load(
     """Load a model from a run folder, a checkpoint inside one, or a folder written by `save_pretrained`.
 
     Args:
-        run: the folder, or `hf://owner/name[@revision][/path]` on the Hugging Face hub.
+        run: the folder, `hf://owner/name[@revision][/path]` on the Hugging Face hub, or an exported .onnx file.
         device: auto, cpu, cuda or mps.
         compute_dtype: auto, float32 or bfloat16.
         task: for a table a Python file with its checker; naming it here runs it.
@@ -60,7 +60,7 @@ def load(
     Raises:
         InputError: the folder is missing, half-written, damaged, or of an unknown product.
     """
-    if product_of(run) == "thinking_bert":
+    if str(run).endswith(".onnx") or product_of(run) == "thinking_bert":
         from thinkling.thinking_bert.load import load as load_text_model
 
         return load_text_model(run, device=device, compute_dtype=compute_dtype)

@@ -13,6 +13,7 @@ import torch
 from thinkling.artifacts.weights import write_model_folder
 from thinkling.cli.main import main
 from thinkling.data.tokenizer import TextTokenizer
+from thinkling.models import load
 from thinkling.thinking.halting import HaltingConfig
 from thinkling.thinking_bert import onnx_export
 from thinkling.thinking_bert.config import ThinkingBertConfig
@@ -62,6 +63,12 @@ def test_export(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert values["checked"] is True
     assert 0 <= values["max_abs_diff"] <= values["tolerance"] == 1e-4
     assert errors == ""
+    capsys.readouterr()
+    assert main(["fill", str(out), "a small <mask>", "--json"]) == 0
+    exported = json.loads(capsys.readouterr().out)
+    assert main(["fill", str(run), "a small <mask>", "--compute-dtype", "float32", "--json"]) == 0
+    assert exported["text"] == json.loads(capsys.readouterr().out)["text"]
+    assert load(out).halting == load(run).halting
 
 
 def test_a_file_that_differs_is_reported(

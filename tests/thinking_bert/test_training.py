@@ -190,7 +190,7 @@ def test_a_corpus_of_one_document(tmp_path: Path) -> None:
     assert not list((tmp_path / "run").glob("**/*.safetensors"))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [name for name in RECIPES if not name.endswith("768")])
 def test_recipes_make_models(name: str, store: TextStore) -> None:
     recipe = fitted(RECIPES[name](), store)
     objective = objective_of(replace(recipe, validation_rows=2), store, Shard(), "cpu")

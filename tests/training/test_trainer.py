@@ -198,9 +198,9 @@ def test_folder_that_cannot_be_written(tmp_path, monkeypatch):
     with pytest.raises(ThinklingError, match="Permission denied; check the folder"):
         run(tmp_path / "run", steps=2)
     monkeypatch.setattr("builtins.open", refuse)
-    log = RunLog(tmp_path / "metrics.jsonl", 8, quiet=True)
+    log = RunLog(tmp_path / "metrics.jsonl", quiet=True)
     with pytest.raises(ThinklingError, match="Permission denied"):
-        log.train(1, 1.0, 0.1, {})
+        log.train(1, 1.0, 0.1, 8, {})
 
 
 def test_config_errors():
@@ -243,9 +243,9 @@ def test_live_progress(tmp_path, monkeypatch, capsys):
     """On a terminal: one live line with loss, exact accuracy, rate and ETA."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    log = RunLog(tmp_path / "metrics.jsonl", 8)
+    log = RunLog(tmp_path / "metrics.jsonl")
     log.begin(0, 0.0)
-    log.train(10, 1.0, 0.25, {"loss": 0.5, "exact_accuracy": math.nan})
+    log.train(10, 1.0, 0.25, 80, {"loss": 0.5, "exact_accuracy": math.nan})
     log.note("a word")
     log.close()
     err = capsys.readouterr().err

@@ -16,7 +16,7 @@ from thinkling.cli.arguments import CommandArguments
 from thinkling.cli.output import Report
 from thinkling.cli.text_lines import one_of_text_or_file, text_lines
 from thinkling.errors import InputError
-from thinkling.thinking_bert.encoder_model import EncoderModel
+from thinkling.thinking_bert.load import load_encoder
 
 _SHOWN = 8
 
@@ -26,7 +26,7 @@ class Arguments(CommandArguments):
     """Turn a text, or with --file every line of a file, into a vector of length 1."""
 
     run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="RUN")]
-    """The run folder, or hf://OWNER/NAME."""
+    """The run folder, hf://OWNER/NAME, or a model.onnx written by `thinkling export onnx`."""
     text: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TEXT")] = ""
     """The text."""
     file: Path | None = None
@@ -52,9 +52,7 @@ def run(arguments: Arguments) -> Report:
         raise InputError(f"--steps {arguments.steps}", "0 or more", "give another --steps")
     if arguments.out is not None and arguments.out.suffix != ".npy":
         raise InputError(f"--out {arguments.out}", "a file that ends in .npy", "give such a name")
-    model = EncoderModel.from_folder(
-        arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype
-    )
+    model = load_encoder(arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype)
     texts: Iterator[str] = iter([arguments.text])
     place = "text"
     if arguments.file is not None:

@@ -20,6 +20,7 @@ from thinkling.cli.text_lines import one_of_text_or_file, text_lines
 from thinkling.errors import InputError
 from thinkling.thinking_bert.encoder_model import EncoderModel
 from thinkling.thinking_bert.fill_mask import Filled
+from thinkling.thinking_bert.load import load_encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Arguments(CommandArguments):
     """Fill the masks of a text, or with --file those of every line of a file, one JSON object a line."""
 
     run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="RUN")]
-    """The run folder, or hf://OWNER/NAME."""
+    """The run folder, hf://OWNER/NAME, or a model.onnx written by `thinkling export onnx`."""
     text: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TEXT")] = ""
     """The text, with <mask> (or [MASK]) where a token is wanted."""
     file: Path | None = None
@@ -55,9 +56,7 @@ def run(arguments: Arguments) -> Report | int:
         raise InputError(f"--steps {arguments.steps}", "0 or more", "give another --steps")
     if arguments.top_k < 1:
         raise InputError(f"--top-k {arguments.top_k}", "1 or more", "give another --top-k")
-    model = EncoderModel.from_folder(
-        arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype
-    )
+    model = load_encoder(arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype)
     if arguments.file is not None:
         return _fill_file(model, arguments, arguments.file)
     filled = next(_answers(model, arguments, iter([arguments.text])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from thinkling.thinking.halting import HaltingConfig
@@ -20,6 +21,12 @@ def quick() -> ThinkingBertRecipe:
 def default() -> ThinkingBertRecipe:
     """The default size, width 256 and a vocabulary of 16,384, on 30 MB of text in an hour on two cores."""
     return _recipe(PRESETS["256"], steps=3500)
+
+
+def larger(size: str) -> ThinkingBertRecipe:
+    """Width 384, 512 or 768 (ModernBERT-base's layers, shared out to the two levels), for a GPU and a larger corpus."""
+    preset = PRESETS["768-split" if size == "768" else size]
+    return _recipe(preset, steps=100_000)
 
 
 def _recipe(model: ThinkingBertConfig, *, steps: int) -> ThinkingBertRecipe:
@@ -54,5 +61,6 @@ def _recipe(model: ThinkingBertConfig, *, steps: int) -> ThinkingBertRecipe:
 RECIPES: dict[str, Callable[[], ThinkingBertRecipe]] = {
     "thinking-bert": default,
     "thinking-bert-quick": quick,
+    **{f"thinking-bert-{size}": functools.partial(larger, size) for size in ("384", "512", "768")},
 }
 """A function that makes each recipe."""

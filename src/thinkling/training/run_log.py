@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from thinkling.artifacts.run_folder import cannot_write, write_text
 
-_SHOWN = {"loss": "loss", "exact_accuracy": "exact", "mean_steps": "steps", "steps": "steps"}
+_SHOWN = {"loss": "loss", "exact_accuracy": "exact", "masked_accuracy": "masked", "mean_steps": "steps", "steps": "steps"}
 _PLAIN_EVERY_SECONDS = 10.0
 
 
@@ -24,17 +24,15 @@ class RunLog:
 
     Args:
         path: the metrics.jsonl to append to.
-        batch_size: examples a step, for the rate.
         enabled: False on ranks other than 0, where nothing is written or shown.
         quiet: no progress; rows and warnings as ever.
     """
 
-    def __init__(self, path: Path, batch_size: int, *, enabled: bool = True, quiet: bool = False) -> None:
+    def __init__(self, path: Path, *, enabled: bool = True, quiet: bool = False) -> None:
         self._path = path
-        self._batch_size = batch_size
         self._enabled = enabled
         self._quiet = quiet or not enabled
-        self._last = (0, 0.0)
+        self._seconds = 0.0
         self._plain_at = -math.inf
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
@@ -42,7 +40,7 @@ class RunLog:
 
     def begin(self, step: int, seconds: float) -> None:
         """Start at a step; rows of later steps, left by a run killed after its checkpoint, are dropped."""
-        self._last = (step, seconds)
+        self._seconds = seconds
         if not self._enabled:
             return
         rows = read_rows(self._path)
@@ -53,11 +51,20 @@ class RunLog:
             self._task = self._bar.add_task("training", total=1.0)
             self._bar.start()
 
-    def train(self, step: int, seconds: float, share: float, metrics: Mapping[str, float]) -> None:
-        """Record mean metrics since the last call, and show how far the run is (`share`, 0 to 1)."""
-        steps, spent = step - self._last[0], max(seconds - self._last[1], 1e-9)
-        self._last = (step, seconds)
-        rate = steps * self._batch_size / spent
+    def train(
+        self, step: int, seconds: float, share: float, examples: float, metrics: Mapping[str, float]
+    ) -> None:
+        """Record mean metrics since the last call, and show how far the run is.
+
+        Args:
+            step: the present step.
+            seconds: training time.
+            share: how much of the run is over, 0 to 1.
+            examples: rows since the last call, over all ranks, for the rate.
+            metrics: means since the last call.
+        """
+        rate = examples / max(seconds - self._seconds, 1e-9)
+        self._seconds = seconds
         self._row("train", step, seconds, {**metrics, "examples_per_second": rate})
         left = seconds * (1 - share) / share if share else math.nan
         shown = [f"{_SHOWN[name]} {value:.3f}" for name, value in metrics.items() if name in _SHOWN]

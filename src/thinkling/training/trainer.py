@@ -106,10 +106,11 @@ class Trainer(Generic[S]):
         self.described: dict[str, Any] = dict(objective.describe())
         self.described |= {"training": asdict(config), "provenance": provenance(data_sha256)}
         self.sums = MetricSums(self.device)
-        self.log = RunLog(run.metrics, objective.batch_size, enabled=self.shard.rank == 0, quiet=quiet)
+        self.log = RunLog(run.metrics, enabled=self.shard.rank == 0, quiet=quiet)
         self.done = Progress()
         self.slots: S
         self.stop_asked = False
+        self.examples = 0.0
         self.clock_zero = 0.0
 
     def run(self, resume: bool, stop: StopRequest) -> TrainResult:
@@ -215,6 +216,7 @@ class Trainer(Generic[S]):
         numbers = [total, count, clock, float(stop.asked)]
         total, count, self.done.seconds, stops = distributed.added_over_ranks(numbers, self.device)
         self.stop_asked = stops > 0
+        self.examples += count
         return total, count
 
     def _skip(self, slots: S) -> None:
@@ -247,7 +249,8 @@ class Trainer(Generic[S]):
     def _log_row(self) -> None:
         done, metrics = self.done, self.sums.reduced()
         metrics["lr"] = self.update.rate(self.config.learning_rate, done.step, done.seconds)
-        self.log.train(done.step, done.seconds, done.share(self.config), metrics)
+        self.log.train(done.step, done.seconds, done.share(self.config), self.examples, metrics)
+        self.examples = 0.0
 
     def _validate(self) -> None:
         """Score the (averaged) weights and keep them if none were better. The training clock stands still."""
