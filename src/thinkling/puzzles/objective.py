@@ -24,13 +24,10 @@ from thinkling.puzzles.identifiers import write_identifiers
 from thinkling.puzzles.puzzle_model import halt_rule
 from thinkling.puzzles.trm import TRM
 from thinkling.thinking.carry import Carry
-from thinkling.thinking.halting import HaltingConfig, HaltRule, exploration_least_steps
-from thinkling.thinking.slots import Slots, training_segment
-from thinkling.thinking.supervision import SegmentLoss, segment_loss
+from thinkling.thinking.halting import HaltingConfig, HaltRule
+from thinkling.thinking.slots import Slots
+from thinkling.thinking.supervision import SegmentLoss, supervised_segment
 from thinkling.training.objective import Loss, Shard
-
-_EXPLORATION_STREAM = 0x5EED
-"""Keeps the draws of exploration apart from those of the data order."""
 
 
 class PuzzleObjective:
@@ -99,33 +96,18 @@ class PuzzleObjective:
         """One segment of every slot."""
         self.model.train()
         state = state.refill(self._take)
-        limit = self.halting.limit_at(step)
-        least = exploration_least_steps(
-            self.seed ^ _EXPLORATION_STREAM,
-            step,
-            self.slots,
-            exploration=self.halting.exploration,
-            limit=limit,
-        )
-        with weights_cast_once(self.model, self.model.compute_dtype):
-            segment = training_segment(
-                forward,
-                state.carry,
-                state.batch,
-                learning=self.halting.learning,
-                limit=limit,
-                least_steps=torch.from_numpy(least).to(self.model.device),
-            )
         assert state.batch.labels is not None
-        loss = segment_loss(
-            segment.output,
-            state.batch.labels,
-            halted=segment.carry.halted,
-            steps=segment.carry.steps,
-            loss=self.loss_name,
-            target_q_continue=segment.target_q_continue,
-        )
-        after = Slots(carry=segment.carry, batch=state.batch, refills=state.refills)
+        with weights_cast_once(self.model, self.model.compute_dtype):
+            after, loss = supervised_segment(
+                forward,
+                state,
+                state.batch.labels,
+                step=step,
+                slots=self.slots,
+                halting=self.halting,
+                seed=self.seed,
+                loss=self.loss_name,
+            )
         count = torch.tensor(len(self.slots), device=self.model.device)
         return after, Loss(total=loss.total, count=count, metrics=_metrics(loss, count))
 

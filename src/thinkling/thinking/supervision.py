@@ -2,7 +2,7 @@
 
 Losses and metrics are sums with counts; whoever reports them divides once, after all ranks are added.
 
-Shapes: B slots, L positions, V vocabulary.
+Shapes: B slots, L positions (or places to be predicted), V vocabulary.
 """
 
 from __future__ import annotations
@@ -10,15 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from thinkling.nn.cross_entropy import LossName, token_cross_entropy
 from thinkling.thinking.carry import SegmentOutput
+from thinkling.thinking.halting import HaltingConfig, exploration_least_steps
 from thinkling.thinking.halting_loss import q_loss
+from thinkling.thinking.slots import B, Forward, Slots, training_segment
 
 HaltTarget = Literal["exact", "share"]
 """What the halt value predicts: that all counted tokens are right, or the share of them that are."""
+
+_EXPLORATION_STREAM = 0x5EED
+"""Keeps the draws of exploration apart from those of the data order."""
 
 HALT_LOSS_WEIGHT = 0.5
 """Weight of the Q losses beside the token loss (HRM's and TRM's code)."""
@@ -104,3 +111,56 @@ def segment_loss(
         q_halt_accuracy=(scored & ((output.q_halt >= 0) == exact)).sum(),
         steps=torch.where(scored, steps, 0).sum(),
     )
+
+
+def supervised_segment(
+    forward: Forward,
+    state: Slots[B],
+    labels: Tensor,
+    *,
+    step: int,
+    slots: NDArray[np.int64],
+    halting: HaltingConfig,
+    seed: int,
+    loss: LossName,
+    halt_target: HaltTarget = "exact",
+) -> tuple[Slots[B], SegmentLoss]:
+    """One segment of every slot with gradient, the decision who halts, and its loss.
+
+    Args:
+        forward: the model (or its data-parallel wrapper).
+        state: filled slots.
+        labels: [B, L] of what they hold.
+        step: the training step; it sets the limit of segments and the draws of exploration.
+        slots: [B] numbers of the slots in the whole batch.
+        halting: adaptive computation time.
+        seed: of the run.
+        loss: which token loss.
+        halt_target: what the halt value predicts.
+
+    Returns:
+        the slots after the segment, and the loss.
+    """
+    limit = halting.limit_at(step)
+    least = exploration_least_steps(
+        seed ^ _EXPLORATION_STREAM, step, slots, exploration=halting.exploration, limit=limit
+    )
+    segment = training_segment(
+        forward,
+        state.carry,
+        state.batch,
+        # With a single segment there is nothing to continue to, and no value of it to learn.
+        learning=halting.learning if limit > 1 else "halt_only",
+        limit=limit,
+        least_steps=torch.from_numpy(least).to(labels.device),
+    )
+    losses = segment_loss(
+        segment.output,
+        labels,
+        halted=segment.carry.halted,
+        steps=segment.carry.steps,
+        loss=loss,
+        target_q_continue=segment.target_q_continue,
+        halt_target=halt_target,
+    )
+    return Slots(carry=segment.carry, batch=state.batch, refills=state.refills), losses

@@ -17,14 +17,14 @@ from thinkling.data.batch import TextBatch
 from thinkling.data.tokenizer import TextTokenizer
 from thinkling.nn.casting import weights_cast_once
 from thinkling.nn.precision import ComputeDtype, resolve_dtype
-from thinkling.thinking.halting import HaltingConfig, HaltRule, exploration_least_steps
-from thinkling.thinking.slots import Slots, training_segment
-from thinkling.thinking.supervision import SegmentLoss, segment_loss
+from thinkling.thinking.halting import HaltingConfig, HaltRule
+from thinkling.thinking.slots import Slots
+from thinkling.thinking.supervision import SegmentLoss, supervised_segment
 from thinkling.thinking_bert.classifier import TextClassifier
 from thinkling.thinking_bert.classify_evaluate import macro_f1, think_all_rounds
 from thinkling.thinking_bert.classify_examples import ClassifyExamples
 from thinkling.thinking_bert.run_files import TOKENIZER
-from thinkling.thinking_bert.text_slots import EXPLORATION_STREAM, TextSlots, slot_tensors, slots_of
+from thinkling.thinking_bert.text_slots import TextSlots, slot_tensors, slots_of
 from thinkling.training.objective import Loss, Shard
 
 _DROPOUT_STREAM = 0xD80F
@@ -96,32 +96,17 @@ class ClassifyObjective:
         # Every rank draws its own dropout: the numbers of its slots differ from the others'.
         self.model.draw_dropout_from((self.seed ^ _DROPOUT_STREAM) + (step << 20) + int(self.slots[0]))
         state = state.refill(self._take)
-        limit = self.halting.limit_at(step)
-        least = exploration_least_steps(
-            self.seed ^ EXPLORATION_STREAM,
-            step,
-            self.slots,
-            exploration=self.halting.exploration,
-            limit=limit,
-        )
         with weights_cast_once(self.model, self.model.compute_dtype):
-            segment = training_segment(
+            after, loss = supervised_segment(
                 forward,
-                state.carry,
-                state.batch,
-                learning=self.halting.learning,
-                limit=limit,
-                least_steps=torch.from_numpy(least).to(self.model.device),
+                state,
+                state.batch.labels,
+                step=step,
+                slots=self.slots,
+                halting=self.halting,
+                seed=self.seed,
+                loss="softmax",
             )
-        loss = segment_loss(
-            segment.output,
-            state.batch.labels,
-            halted=segment.carry.halted,
-            steps=segment.carry.steps,
-            loss="softmax",
-            target_q_continue=segment.target_q_continue,
-        )
-        after = Slots(carry=segment.carry, batch=state.batch, refills=state.refills)
         count = torch.tensor(len(self.slots), device=self.model.device)
         return after, Loss(total=loss.total, count=count, metrics=_metrics(loss, count))
 

@@ -18,13 +18,13 @@ from thinkling.data.masking import MaskingConfig
 from thinkling.data.text_store import TextStore
 from thinkling.nn.casting import weights_cast_once
 from thinkling.nn.precision import ComputeDtype, resolve_dtype
-from thinkling.thinking.halting import HaltingConfig, exploration_least_steps
-from thinkling.thinking.slots import Slots, training_segment
-from thinkling.thinking.supervision import HaltTarget, SegmentLoss, segment_loss
+from thinkling.thinking.halting import HaltingConfig
+from thinkling.thinking.slots import Slots
+from thinkling.thinking.supervision import HaltTarget, SegmentLoss, supervised_segment
 from thinkling.thinking_bert.evaluate import evaluate
 from thinkling.thinking_bert.model import ThinkingBert
 from thinkling.thinking_bert.rows import MaskedRows, Stage, check_stages
-from thinkling.thinking_bert.text_slots import EXPLORATION_STREAM, TextSlots, slot_tensors, slots_of
+from thinkling.thinking_bert.text_slots import TextSlots, slot_tensors, slots_of
 from thinkling.training.distributed import check_divisible
 from thinkling.training.objective import Loss, Shard
 
@@ -115,34 +115,18 @@ class MaskedLanguageObjective:
             return self.rows[number].items(items, self.seed + number).to(self.model.device)
 
         state = state.refill(take)
-        limit = self.halting.limit_at(step)
-        least = exploration_least_steps(
-            self.seed ^ EXPLORATION_STREAM,
-            step,
-            slots,
-            exploration=self.halting.exploration,
-            limit=limit,
-        )
         with weights_cast_once(self.model, self.model.compute_dtype):
-            segment = training_segment(
+            after, loss = supervised_segment(
                 forward,
-                state.carry,
-                state.batch,
-                # With a single round there is nothing to continue to, and no value of it to learn.
-                learning=self.halting.learning if limit > 1 else "halt_only",
-                limit=limit,
-                least_steps=torch.from_numpy(least).to(self.model.device),
+                state,
+                state.batch.labels,
+                step=step,
+                slots=slots,
+                halting=self.halting,
+                seed=self.seed,
+                loss="softmax",
+                halt_target=self.halt_target,
             )
-        loss = segment_loss(
-            segment.output,
-            state.batch.labels,
-            halted=segment.carry.halted,
-            steps=segment.carry.steps,
-            loss="softmax",
-            target_q_continue=segment.target_q_continue,
-            halt_target=self.halt_target,
-        )
-        after = Slots(carry=segment.carry, batch=state.batch, refills=state.refills)
         count = torch.tensor(len(slots), device=self.model.device)
         return after, Loss(total=loss.total, count=count, metrics=_metrics(loss, count))
 

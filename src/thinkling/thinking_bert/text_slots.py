@@ -16,9 +16,6 @@ from thinkling.thinking.slots import Slots
 
 TextSlots = Slots[TextBatch]
 
-EXPLORATION_STREAM = 0x5EED
-"""Keeps the draws of exploration apart from those of the data order."""
-
 
 def slot_tensors(state: TextSlots) -> dict[str, Tensor]:
     """The slots by name; each tensor has the B slots as its leading dimension."""

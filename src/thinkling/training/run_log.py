@@ -15,7 +15,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from thinkling.artifacts.run_folder import cannot_write, write_text
 
-_SHOWN = {"loss": "loss", "exact_accuracy": "exact", "masked_accuracy": "masked", "mean_steps": "steps", "steps": "steps"}
+_SHOWN = {
+    "loss": "loss",
+    "exact_accuracy": "exact",
+    "masked_accuracy": "masked",
+    "mean_steps": "steps",
+    "steps": "steps",
+}
 _PLAIN_EVERY_SECONDS = 10.0
 
 
