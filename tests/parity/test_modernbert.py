@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
+from thinkling.cli.main import main
 from thinkling.data.batch import TextBatch
 from thinkling.errors import InputError
 from thinkling.thinking_bert.config import ThinkingBertConfig
@@ -261,10 +262,63 @@ def test_a_low_level_without_iteration_is_the_checkpoint() -> None:
     assert difference(model, network, [30, 7]) < 1e-5
 
 
+def test_another_vocabulary_keeps_its_embeddings() -> None:
+    model = official()
+    config, weights = settings(model), model.state_dict()
+    network = thinking(config, vocab_size=50)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    start = initialise_low_level(network, config, weights)
+    assert start.left_out == ("model.embeddings.tok_embeddings.weight", "decoder.bias")
+    after = network.state_dict()
+    for name in ("tok_embeddings.weight", "decoder_bias"):
+        assert name in start.untouched
+        assert torch.equal(after[name], before[name])
+    assert torch.equal(after["low.layers.1.attn.o_proj.weight"], weights["model.layers.1.attn.Wo.weight"])
+
+
+def test_training_starts_from_a_checkpoint(tmp_path: Path) -> None:
+    """`thinkling train … --modernbert FOLDER`: after a step at rate 0 the layers are still those of the checkpoint."""
+    model = official()
+    model.save_pretrained(tmp_path / "modernbert")
+    (tmp_path / "corpus.txt").write_text(
+        "\n\n".join(f"a text, number {n}" for n in range(60)), encoding="utf-8"
+    )
+    config = modernbert_config(settings(model), max_length=16)
+    sizes = {
+        "model.vocab-size": 280,
+        "model.max-length": 16,
+        "model.hidden-size": config.hidden_size,
+        "model.num-heads": config.num_heads,
+        "model.inner-size": config.inner_size,
+        "model.low-layers": 2,
+        "model.local-attention": config.local_attention,
+        "model.global-every": config.global_every,
+        "model.global-rope-base": config.global_rope_base,
+        "model.local-rope-base": config.local_rope_base,
+        "stages.0.length": 12,
+        "stages.1.length": 14,
+        "stages.2.length": 16,
+        "train.steps": 1,
+        "train.learning-rate": 0.0,
+        "train.muon-learning-rate": 0.0,
+        "validation-rows": 2,
+    }
+    words = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
+    run = tmp_path / "run"
+    words += ["--data", str(tmp_path / "corpus.txt"), "--modernbert", str(tmp_path / "modernbert")]
+    assert main(["train", "thinking-bert-quick", "--out", str(run), "--quiet", *words]) == 0
+    trained = load_file(run / "model.safetensors")
+    theirs = model.state_dict()
+    assert torch.equal(
+        trained["low.layers.1.attn.qkv_proj.weight"], theirs["model.layers.1.attn.Wqkv.weight"]
+    )
+    assert json.loads((run / "config.json").read_text())["modernbert_layers"] == 2
+
+
 def test_a_network_with_other_settings_is_refused() -> None:
     model = official()
     config, weights = settings(model), model.state_dict()
-    with pytest.raises(InputError, match=r"vocab_size 97 instead of 50, .*norm_eps 1e-05 instead of 0\.1"):
-        initialise_low_level(thinking(config, vocab_size=50, norm_eps=0.1), config, weights)
+    with pytest.raises(InputError, match=r"inner_size \d+ instead of 24, .*norm_eps 1e-05 instead of 0\.1"):
+        initialise_low_level(thinking(config, inner_size=24, norm_eps=0.1), config, weights)
     with pytest.raises(InputError, match="5 layers for low_layers 6"):
         initialise_low_level(thinking(config, low_layers=6), config, weights)

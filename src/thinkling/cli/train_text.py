@@ -36,6 +36,9 @@ class TextArguments(TrainArguments):
     data: Path | None = None
     """A tokenised corpus, a text file (.jsonl, .txt, also .gz) or a folder of them, or hf://datasets/OWNER/NAME; the
     documentation strings of the installed Python packages where not given."""
+    modernbert: Path | None = None
+    """A ModernBERT checkpoint in Transformers format (a folder or hf://OWNER/NAME) whose first layers become the
+    low-level ones, with its embeddings where the vocabulary has the same size."""
 
     def train(self) -> TrainResult:
         """Train on the corpus."""
@@ -46,6 +49,7 @@ class TextArguments(TrainArguments):
             resume=self.resume,
             device=self.device,
             quiet=self.quiet,
+            modernbert=self.modernbert,
         )
 
     def preview(self) -> dict[str, Any]:

@@ -63,7 +63,8 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
             log_sums[piece] = values.exp_().sum(-1, keepdim=True).log_()
             losses[piece] = log_sums[piece] - picked
         ctx.save_for_backward(logits, targets, largest, log_sums)
-        return losses.squeeze(-1)
+        flat: Tensor = losses.squeeze(-1)
+        return flat
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None]:

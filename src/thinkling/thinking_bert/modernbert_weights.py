@@ -48,7 +48,6 @@ _EMBEDDING, _DECODER, _DECODER_BIAS = (
     "decoder.bias",
 )
 _MUST_AGREE = (
-    "vocab_size",
     "hidden_size",
     "num_heads",
     "inner_size",
@@ -59,6 +58,7 @@ _MUST_AGREE = (
     "activation",
     "norm_eps",
 )
+_OF_A_VOCABULARY = ("tok_embeddings.weight", "decoder_bias")
 _HALT_HEAD = ("q_head.weight", "q_head.bias")
 """ModernBERT has no halt head; ours keeps its initial values, which say "not right yet"."""
 
@@ -72,9 +72,9 @@ class LowLevelStart:
     checkpoint_layers: int
     """Layers that the checkpoint has."""
     left_out: tuple[str, ...]
-    """Tensors of the checkpoint that belong to its further layers."""
+    """Tensors of the checkpoint that belong to its further layers, or to another vocabulary."""
     untouched: tuple[str, ...]
-    """Tensors of the network that no checkpoint of a ModernBERT has: the high level and the halt head."""
+    """Tensors of the network that the checkpoint has nothing for: the high level, the halt head, another vocabulary."""
 
 
 def from_modernbert(
@@ -100,7 +100,8 @@ def initialise_low_level(
 ) -> LowLevelStart:
     """Give a network the embeddings, the low-level layers and the head of a ModernBERT checkpoint.
 
-    A checkpoint with more layers than the low level gives its first ones, and the norm behind its last one.
+    A checkpoint with more layers than the low level gives its first ones, and the norm behind its last one. Where the
+    network has a vocabulary of another size, its embeddings stay as they are.
 
     Args:
         network: overwritten in place; its high level and its halt head stay as they are.
@@ -129,14 +130,23 @@ def initialise_low_level(
             "set the network's config to those of the checkpoint, or use another checkpoint",
         )
     ours = _ours(config, state_dict, theirs.low_layers)
-    taken = {name: tensor for name, tensor in ours.items() if not _beyond(name, own.low_layers)}
-    untouched = tuple(name for name in network.state_dict() if name.startswith("high.") or name in _HALT_HEAD)
+    words = _OF_A_VOCABULARY if own.vocab_size != theirs.vocab_size else ()
+    taken = {
+        name: tensor
+        for name, tensor in ours.items()
+        if not _beyond(name, own.low_layers) and name not in words
+    }
+    untouched = tuple(
+        name
+        for name in network.state_dict()
+        if name.startswith("high.") or name in _HALT_HEAD or name in words
+    )
     load_into(network, taken, tolerated=untouched)
     names = _tensor_names(theirs.low_layers)
     return LowLevelStart(
         layers=own.low_layers,
         checkpoint_layers=theirs.low_layers,
-        left_out=tuple(name for name, our in names.items() if _beyond(our, own.low_layers)),
+        left_out=tuple(name for name, our in names.items() if _beyond(our, own.low_layers) or our in words),
         untouched=untouched,
     )
 

@@ -16,6 +16,7 @@ from thinkling.data.offline_corpus import documentation_file
 from thinkling.data.text_store import TextStore, is_text_store, read_text_store, write_text_store
 from thinkling.nn.precision import pick_device
 from thinkling.thinking_bert.model import ThinkingBert
+from thinkling.thinking_bert.modernbert_weights import initialise_low_level, read_modernbert
 from thinkling.thinking_bert.objective import MaskedLanguageObjective
 from thinkling.thinking_bert.recipe import ThinkingBertRecipe
 from thinkling.thinking_bert.run_files import ARCHITECTURE, MASKED_LANGUAGE, PRODUCT
@@ -52,11 +53,23 @@ def description(recipe: ThinkingBertRecipe) -> dict[str, Any]:
 
 
 def objective_of(
-    recipe: ThinkingBertRecipe, store: TextStore, shard: Shard, device: str = "auto"
+    recipe: ThinkingBertRecipe,
+    store: TextStore,
+    shard: Shard,
+    device: str = "auto",
+    modernbert: Path | None = None,
 ) -> MaskedLanguageObjective:
-    """The network, drawn from the recipe's seed, with its slots and rows; the recipe must be fitted to the corpus."""
+    """The network with its slots and rows; the recipe must be fitted to the corpus.
+
+    Its weights are drawn from the recipe's seed, or as far as there are any those of a ModernBERT checkpoint.
+    """
     generator = torch.Generator().manual_seed(recipe.train.seed)
-    network = ThinkingBert(recipe.model, generator).to(pick_device(device))
+    network = ThinkingBert(recipe.model, generator)
+    origin = {}
+    if modernbert is not None:
+        start = initialise_low_level(network, *read_modernbert(modernbert))
+        origin = {"modernbert": str(modernbert), "modernbert_layers": start.layers}
+    network.to(pick_device(device))
     return MaskedLanguageObjective(
         network,
         store,
@@ -69,7 +82,7 @@ def objective_of(
         steps=recipe.train.steps,
         seed=recipe.train.seed,
         shard=shard,
-        description=description(recipe),
+        description=description(recipe) | origin,
         compute_dtype=recipe.train.compute_dtype,
     )
 
@@ -87,6 +100,7 @@ def train_recipe(
     resume: bool = False,
     device: str = "auto",
     quiet: bool = False,
+    modernbert: Path | None = None,
 ) -> TrainResult:
     """Train a recipe on a corpus. Also called by every process under torchrun.
 
@@ -98,6 +112,7 @@ def train_recipe(
         resume: whether to go on from the run's last checkpoint.
         device: auto, cpu, cuda or mps.
         quiet: no progress line.
+        modernbert: a ModernBERT checkpoint in Transformers format to take low-level layers from.
 
     Raises:
         InputError: the corpus, the recipe or the run folder cannot be used.
@@ -105,7 +120,7 @@ def train_recipe(
     """
     with process_group() as shard:
         store = tokenised(data, out, recipe.model.vocab_size)
-        objective = objective_of(fitted(recipe, store), store, shard, device)
+        objective = objective_of(fitted(recipe, store), store, shard, device, modernbert)
         return train(objective, recipe.train, out, resume=resume, data_sha256=store.sha256, quiet=quiet)
 
 
