@@ -119,7 +119,7 @@ def _show_to_person(report: Report) -> None:
 
 
 def in_words(value: Any) -> str:
-    """A value for a person: short numbers, `name value` pairs, comma lists."""
+    """A value for a person: short numbers, `name value` pairs, lists of them line by line, other lists by comma."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -129,5 +129,6 @@ def in_words(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {in_words(item)}" for name, item in value.items()) or "none"
     if isinstance(value, list):
-        return ", ".join(in_words(item) for item in value) or "none"
+        between = "\n" if any(isinstance(item, Mapping) for item in value) else ", "
+        return between.join(in_words(item) for item in value) or "none"
     return "–" if value is None else str(value)
