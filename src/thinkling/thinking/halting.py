@@ -46,7 +46,8 @@ class HaltingConfig:
     limit_growth: int = 0
     """Training steps after which the limit grows by one, up to `max_steps` (0: it stays at `first_limit`)."""
     threshold: float = 0.5
-    """At inference: least probability of being right at which a slot may halt."""
+    """At inference: least sigmoid at which a slot may halt: of the halt value (the probability of being right), under
+    q_learning of its lead over the continue value."""
     confirmations: int = 0
     """At inference: further segments in a row that must agree before a slot halts."""
 
