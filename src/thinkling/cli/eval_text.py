@@ -28,10 +28,7 @@ from thinkling.thinking_bert.evaluate import (
     round_by_round,
 )
 from thinkling.thinking_bert.objective import VALIDATION_SEED
-from thinkling.thinking_bert.rows import MaskedRows
-
-SCORED_MASK_RATE = 0.15
-"""Share of the tokens that is masked for scoring, as in BERT."""
+from thinkling.thinking_bert.rows import SCORED_MASK_RATE, MaskedRows, for_scoring
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +133,7 @@ def _run_masked_language(arguments: TextArguments) -> dict[str, Any]:
         arguments.split,
         limit=arguments.limit,
         length=arguments.length,
-        masking=MaskingConfig(rate=arguments.mask_rate, whole_words=arguments.whole_words),
+        masking=for_scoring(arguments.mask_rate, whole_words=arguments.whole_words),
     )
     halting = with_threshold(model.halting, arguments.threshold)
     limit = arguments.steps or halting.max_steps
@@ -199,7 +196,7 @@ def scored_rows(
         getattr(store, split),
         store.tokenizer,
         length or model.network.config.max_length,
-        masking or MaskingConfig(rate=SCORED_MASK_RATE),
+        masking or for_scoring(),
     )
     return source, source.scored(limit or len(source), VALIDATION_SEED), store
 

@@ -9,7 +9,7 @@ from thinkling.errors import InputError
 from thinkling.thinking.halting import HaltingConfig
 from thinkling.thinking.supervision import HaltTarget
 from thinkling.thinking_bert.config import ThinkingBertConfig
-from thinkling.thinking_bert.rows import Stage, check_stages
+from thinkling.thinking_bert.rows import SCORED_MASK_RATE, Stage, check_stages
 from thinkling.training.config import TrainConfig
 
 
@@ -27,7 +27,7 @@ class ThinkingBertRecipe:
     """The curriculum: rows of growing length, each length with its own batch size."""
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     """Which tokens of a training row are masked, and how."""
-    scored_mask_rate: float = 0.15
+    scored_mask_rate: float = SCORED_MASK_RATE
     """Share of the tokens that is masked in the rows that are scored, whatever the training rate."""
     halt_target: HaltTarget = "share"
     """What the halt value predicts: the share of masked tokens that are right, or that all are."""

@@ -19,6 +19,9 @@ from thinkling.data.text_store import TokenDocuments
 from thinkling.data.tokenizer import TextTokenizer
 from thinkling.errors import InputError
 
+SCORED_MASK_RATE = 0.15
+"""Share of the tokens that is masked for scoring, whatever the training rate."""
+
 _MASKING_STREAM = 0x3A5C
 """Keeps the draws of masking apart from the order of the rows."""
 
@@ -56,6 +59,15 @@ def check_stages(stages: tuple[Stage, ...]) -> None:
     total = sum(stage.share for stage in stages)
     if abs(total - 1) > 1e-6:
         raise InputError(f"shares that add up to {total:g}", "1", "change the shares of the stages")
+
+
+def for_scoring(rate: float = SCORED_MASK_RATE, *, whole_words: bool = False) -> MaskingConfig:
+    """Masking of rows that are scored: every chosen place is masked, none shows its own or another token.
+
+    In training a tenth of the places keeps its token. Scored, such a place would be a question with its answer, and
+    any model would look six points better than it is at filling masks.
+    """
+    return MaskingConfig(rate=rate, whole_words=whole_words, mask_share=1.0, random_share=0.0)
 
 
 class MaskedRows:

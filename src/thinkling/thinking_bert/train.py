@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from thinkling.data.corpus import documents
-from thinkling.data.masking import MaskingConfig
 from thinkling.data.offline_corpus import documentation_file
 from thinkling.data.text_store import TextStore, is_text_store, read_text_store, write_text_store
 from thinkling.nn.precision import pick_device
@@ -19,6 +18,7 @@ from thinkling.thinking_bert.model import ThinkingBert
 from thinkling.thinking_bert.modernbert_weights import initialise_low_level, read_modernbert
 from thinkling.thinking_bert.objective import MaskedLanguageObjective
 from thinkling.thinking_bert.recipe import ThinkingBertRecipe
+from thinkling.thinking_bert.rows import for_scoring
 from thinkling.thinking_bert.run_files import ARCHITECTURE, MASKED_LANGUAGE, PRODUCT
 from thinkling.training.distributed import on_rank_0, process_group
 from thinkling.training.objective import Shard
@@ -75,7 +75,7 @@ def objective_of(
         store,
         stages=recipe.stages,
         masking=recipe.masking,
-        scored_masking=scored_masking(recipe),
+        scored_masking=for_scoring(recipe.scored_mask_rate),
         halting=recipe.halting,
         halt_target=recipe.halt_target,
         validation_rows=recipe.validation_rows,
@@ -85,11 +85,6 @@ def objective_of(
         description=description(recipe) | origin,
         compute_dtype=recipe.train.compute_dtype,
     )
-
-
-def scored_masking(recipe: ThinkingBertRecipe) -> MaskingConfig:
-    """Masking of the rows that are scored: the recipe's, at the rate for scoring, single tokens."""
-    return dataclasses.replace(recipe.masking, rate=recipe.scored_mask_rate, whole_words=False)
 
 
 def train_recipe(
