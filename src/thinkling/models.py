@@ -28,7 +28,11 @@ def product_of(run: str | Path) -> str:
     Raises:
         InputError: the folder is missing, half-written or damaged, or of an unknown product.
     """
-    folder = find_model_folder(fetched(run))
+    return _product(fetched(run))
+
+
+def _product(place: Path) -> str:
+    folder = find_model_folder(place)
     product = read_config(folder).get("product")
     if product not in PRODUCTS:
         raise InputError(
@@ -60,10 +64,11 @@ def load(
     Raises:
         InputError: the folder is missing, half-written, damaged, or of an unknown product.
     """
-    if str(run).endswith(".onnx") or product_of(run) == "thinking_bert":
+    place = fetched(run)
+    if place.suffix == ".onnx" or _product(place) == "thinking_bert":
         from thinkling.thinking_bert.load import load as load_text_model
 
-        return load_text_model(run, device=device, compute_dtype=compute_dtype)
+        return load_text_model(place, device=device, compute_dtype=compute_dtype)
     from thinkling.puzzles.load import load as load_puzzle_model
 
-    return load_puzzle_model(run, device=device, compute_dtype=compute_dtype, task=task)
+    return load_puzzle_model(place, device=device, compute_dtype=compute_dtype, task=task)

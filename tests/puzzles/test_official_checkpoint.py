@@ -198,7 +198,7 @@ def test_a_checkpoint_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return Path(str(place).replace("hf:/me/", f"{tmp_path}/").replace("hf://me/", f"{tmp_path}/"))
 
     monkeypatch.setattr("thinkling.cli.import_weights.fetched", fetch)
-    monkeypatch.setattr("thinkling.puzzles.load.fetched", fetch)
+    monkeypatch.setattr("thinkling.models.fetched", fetch)
     assert main(["import", "trm", "hf://me/official", "--out", str(tmp_path / "run"), "--json"]) == 0
     assert thinkling.load("hf://me/run").task.name == "sudoku"
     assert asked == ["hf:/me/official", "hf://me/run"]
