@@ -262,12 +262,14 @@ def test_a_low_level_without_iteration_is_the_checkpoint() -> None:
     assert difference(model, network, [30, 7]) < 1e-5
 
 
-def test_another_vocabulary_keeps_its_embeddings() -> None:
+@pytest.mark.parametrize("vocab_size", [50, 97])
+def test_another_vocabulary_keeps_its_embeddings(vocab_size: int) -> None:
+    """Also one of as many tokens: they are other tokens."""
     model = official()
     config, weights = settings(model), model.state_dict()
-    network = thinking(config, vocab_size=50)
+    network = thinking(config, vocab_size=vocab_size)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    start = initialise_low_level(network, config, weights)
+    start = initialise_low_level(network, config, weights, embeddings=False)
     assert start.left_out == ("model.embeddings.tok_embeddings.weight", "decoder.bias")
     after = network.state_dict()
     for name in ("tok_embeddings.weight", "decoder_bias"):
@@ -320,5 +322,7 @@ def test_a_network_with_other_settings_is_refused() -> None:
     config, weights = settings(model), model.state_dict()
     with pytest.raises(InputError, match=r"inner_size \d+ instead of 24, .*norm_eps 1e-05 instead of 0\.1"):
         initialise_low_level(thinking(config, inner_size=24, norm_eps=0.1), config, weights)
+    with pytest.raises(InputError, match="vocab_size 97 instead of 50"):
+        initialise_low_level(thinking(config, vocab_size=50), config, weights)
     with pytest.raises(InputError, match="5 layers for low_layers 6"):
         initialise_low_level(thinking(config, low_layers=6), config, weights)

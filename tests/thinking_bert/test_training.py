@@ -182,6 +182,18 @@ def test_plain_text_is_tokenised_into_the_run(tmp_path: Path) -> None:
     assert again.sha256 == made.sha256
 
 
+def test_another_corpus_is_not_taken_for_the_one_in_the_run(tmp_path: Path) -> None:
+    """A run that was stopped right after tokenising once went on with that corpus, whatever `--data` then said."""
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    first.write_text("\n\n".join(repetitions(60)), encoding="utf-8")
+    second.write_text("\n\n".join(sentences(60)), encoding="utf-8")
+    tokenised(first, tmp_path / "run", 300)
+    with pytest.raises(InputError, match=r"second\.txt .*first\.txt"):
+        tokenised(second, tmp_path / "run", 300)
+    with pytest.raises(InputError, match="vocabulary of 280"):
+        tokenised(first, tmp_path / "run", 280)
+
+
 def test_a_corpus_of_one_document(tmp_path: Path) -> None:
     source = tmp_path / "corpus.txt"
     source.write_text("just one document, and nothing to hold out", encoding="utf-8")

@@ -38,7 +38,7 @@ class TextArguments(TrainArguments):
     documentation strings of the installed Python packages where not given."""
     modernbert: Path | None = None
     """A ModernBERT checkpoint in Transformers format (a folder or hf://OWNER/NAME) whose first layers become the
-    low-level ones, with its embeddings where the vocabulary has the same size."""
+    low-level ones; its embeddings belong to another tokenizer and are not taken."""
 
     def train(self) -> TrainResult:
         """Train on the corpus."""

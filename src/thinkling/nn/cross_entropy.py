@@ -38,7 +38,7 @@ def token_cross_entropy(
     counted = labels != ignore_label
     targets = torch.where(counted, labels, 0).long()
     if loss == "softmax":
-        flat: Tensor = _SoftmaxCrossEntropy.apply(logits.flatten(0, -2), targets.flatten())  # type: ignore[no-untyped-call]  # torch
+        flat: Tensor = _SoftmaxCrossEntropy.apply(logits.reshape(-1, logits.shape[-1]), targets.flatten())  # type: ignore[no-untyped-call]  # torch
         return torch.where(counted, flat.view(labels.shape), 0)
     picked = log_stablemax(logits.double()).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
     return torch.where(counted, -picked, 0)

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from thinkling.artifacts.weights import load_into, read_model_weights, write_model_folder
 from thinkling.data.tokenizer import TextTokenizer
 from thinkling.errors import InputError
 from thinkling.nn.casting import weights_cast_once
-from thinkling.nn.precision import ComputeDtype, pick_device, resolve_dtype
+from thinkling.nn.precision import ComputeDtype
 from thinkling.thinking.halting import HaltingConfig
 from thinkling.thinking.slots import Answer
 from thinkling.thinking_bert.classifier import TextClassifier
@@ -26,7 +25,8 @@ from thinkling.thinking_bert.classify_data import read_labelled, scored_file
 from thinkling.thinking_bert.classify_evaluate import ClassifyScore, evaluate_classifier
 from thinkling.thinking_bert.classify_examples import rows_of
 from thinkling.thinking_bert.encoder_model import TextHalt, halt_rule, step_limit
-from thinkling.thinking_bert.run_files import CLASSIFICATION, TOKENIZER, read_run
+from thinkling.thinking_bert.run_files import CLASSIFICATION, read_run
+from thinkling.thinking_bert.text_model import TextModel, with_weights
 from thinkling.thinking_bert.text_stream import TextRow, answered
 
 
@@ -58,7 +58,7 @@ class Classified:
         }
 
 
-class ClassifierModel:
+class ClassifierModel(TextModel[TextClassifier]):
     """A text classifier ready to use. Made by `thinkling.load`."""
 
     def __init__(
@@ -69,11 +69,8 @@ class ClassifierModel:
         halting: HaltingConfig,
         config: Mapping[str, Any],
     ) -> None:
-        self.network = network.eval()
-        self.tokenizer = tokenizer
+        super().__init__(network, tokenizer, halting, config)
         self.labels = tuple(labels)
-        self.halting = halting
-        self.config = dict(config)
 
     @classmethod
     def from_folder(
@@ -103,11 +100,13 @@ class ClassifierModel:
                 "a list of two or more labels",
                 "use another checkpoint or run",
             )
-        network = TextClassifier(files.model, len(labels))
-        load_into(network, read_model_weights(files.folder, averaged=averaged))
-        place = pick_device(device)
-        network.to(place)
-        network.compute_dtype = resolve_dtype(compute_dtype, place)
+        network = with_weights(
+            TextClassifier(files.model, len(labels)),
+            files,
+            device=device,
+            compute_dtype=compute_dtype,
+            averaged=averaged,
+        )
         return cls(network, files.tokenizer, labels, files.halting, files.config)
 
     def classify(
@@ -190,16 +189,6 @@ class ClassifierModel:
             halt_rule(halt, self.halting, threshold),
             max_steps=step_limit(steps, self.halting),
         )
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write a folder that `thinkling.load` opens: config.json, tokenizer.json and safetensors weights."""
-        write_model_folder(Path(folder), self.config, self.network.state_dict())
-        self.tokenizer.save(Path(folder) / TOKENIZER)
-
-    @property
-    def params(self) -> int:
-        """Trained values, embeddings included."""
-        return sum(parameter.numel() for parameter in self.network.parameters())
 
     def _rows(self, texts: Iterable[str], place: str) -> Iterator[TextRow]:
         for number, text in enumerate(texts, 1):

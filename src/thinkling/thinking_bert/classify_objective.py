@@ -6,7 +6,6 @@ Shapes: B local slots of this rank, K slots that take a new text, L positions of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,15 +22,14 @@ from thinkling.thinking.supervision import SegmentLoss, supervised_segment
 from thinkling.thinking_bert.classifier import TextClassifier
 from thinkling.thinking_bert.classify_evaluate import macro_f1, think_all_rounds
 from thinkling.thinking_bert.classify_examples import ClassifyExamples
-from thinkling.thinking_bert.run_files import TOKENIZER
-from thinkling.thinking_bert.text_slots import TextSlots, slot_tensors, slots_of
+from thinkling.thinking_bert.text_slots import TextObjective, TextSlots
 from thinkling.training.objective import Loss, Shard
 
 _DROPOUT_STREAM = 0xD80F
 """Keeps the draws of dropout apart from those of the data order."""
 
 
-class ClassifyObjective:
+class ClassifyObjective(TextObjective[TextClassifier]):
     """Deep supervision with adaptive computation time on labelled texts.
 
     Every round of a text has its own loss; the target of the halt value is that the class is right. Slot s of the
@@ -52,7 +50,6 @@ class ClassifyObjective:
     """
 
     validation_metric = "accuracy"
-    held_out = True
 
     def __init__(
         self,
@@ -69,8 +66,7 @@ class ClassifyObjective:
         description: Mapping[str, Any] | None = None,
         compute_dtype: ComputeDtype = "auto",
     ) -> None:
-        self.model = model
-        self.tokenizer = tokenizer
+        super().__init__(model, tokenizer, description)
         self.train = train
         self.validation = validation
         self.halting = halting
@@ -78,7 +74,6 @@ class ClassifyObjective:
         self.mask_rate = mask_rate
         self.seed = seed
         self.slots = np.arange(batch_size, dtype=np.int64)[(shard or Shard()).local(batch_size)]
-        self.description = dict(description or {})
         model.compute_dtype = resolve_dtype(compute_dtype, model.device)
 
     def fresh_state(self) -> TextSlots:
@@ -110,19 +105,6 @@ class ClassifyObjective:
         count = torch.tensor(len(self.slots), device=self.model.device)
         return after, Loss(total=loss.total, count=count, metrics=_metrics(loss, count))
 
-    def state_tensors(self, state: TextSlots) -> dict[str, Tensor]:
-        """The slots by name; each tensor has the local slots as its leading dimension."""
-        return slot_tensors(state)
-
-    def restore_state(self, tensors: Mapping[str, Tensor]) -> TextSlots:
-        """The slots from their tensors."""
-        return slots_of(tensors, device=self.model.device, dtype=self.model.compute_dtype)
-
-    def restarted_state(self, state: TextSlots) -> TextSlots:
-        """Every slot halted, so that it takes its next text and starts from the initial state."""
-        carry = self.model.fresh_carry(len(self.slots), self.train.length)
-        return Slots(carry=carry, batch=state.batch, refills=state.refills)
-
     def validate(self) -> dict[str, float]:
         """Accuracy with halting as in use, with every round run, and after each round."""
         self.model.eval()
@@ -138,14 +120,6 @@ class ClassifyObjective:
             "mean_steps": float(stopped.mean()) + 1,
             **{f"accuracy_step_{number}": value for number, value in enumerate(accuracy, 1)},
         }
-
-    def describe(self) -> dict[str, Any]:
-        """What the run is, for config.json."""
-        return self.description
-
-    def write_files(self, folder: Path) -> None:
-        """The tokenizer."""
-        self.tokenizer.save(folder / TOKENIZER)
 
     def _take(self, slots: Tensor, refills: Tensor) -> TextBatch:
         """The next texts of K local slots that have had `refills` [K] texts each."""

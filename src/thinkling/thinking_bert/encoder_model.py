@@ -6,24 +6,23 @@ Shapes: N texts, D width.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkling.artifacts.weights import load_into, read_model_weights, write_model_folder
-from thinkling.data.tokenizer import TextTokenizer
 from thinkling.errors import InputError
 from thinkling.nn.casting import weights_cast_once
-from thinkling.nn.precision import ComputeDtype, pick_device, resolve_dtype
+from thinkling.nn.precision import ComputeDtype
 from thinkling.thinking.halting import HaltingConfig, HaltRule
 from thinkling.thinking.slots import Answer
 from thinkling.thinking_bert.embed import Embedder
 from thinkling.thinking_bert.fill_mask import Filled, TextTokensOnly, filled, masked_row, text_row
 from thinkling.thinking_bert.model import ThinkingBert
-from thinkling.thinking_bert.run_files import MASKED_LANGUAGE, TOKENIZER, read_run
+from thinkling.thinking_bert.run_files import MASKED_LANGUAGE, read_run
+from thinkling.thinking_bert.text_model import TextModel, with_weights
 from thinkling.thinking_bert.text_stream import TextRow, answered
 
 TextHalt = Literal["q", "never"]
@@ -54,20 +53,8 @@ def step_limit(steps: int | None, halting: HaltingConfig) -> int:
     return halting.max_steps if steps is None else steps
 
 
-class EncoderModel:
+class EncoderModel(TextModel[ThinkingBert]):
     """A Thinking-BERT ready to use. Made by `thinkling.load`."""
-
-    def __init__(
-        self,
-        network: ThinkingBert,
-        tokenizer: TextTokenizer,
-        halting: HaltingConfig,
-        config: Mapping[str, Any],
-    ) -> None:
-        self.network = network.eval()
-        self.tokenizer = tokenizer
-        self.halting = halting
-        self.config = dict(config)
 
     @classmethod
     def from_folder(
@@ -90,11 +77,9 @@ class EncoderModel:
             InputError: a file is missing, damaged, or does not fit the others.
         """
         files = read_run(run, MASKED_LANGUAGE)
-        network = ThinkingBert(files.model)
-        load_into(network, read_model_weights(files.folder, averaged=averaged))
-        place = pick_device(device)
-        network.to(place)
-        network.compute_dtype = resolve_dtype(compute_dtype, place)
+        network = with_weights(
+            ThinkingBert(files.model), files, device=device, compute_dtype=compute_dtype, averaged=averaged
+        )
         return cls(network, files.tokenizer, files.halting, files.config)
 
     def fill(
@@ -171,16 +156,6 @@ class EncoderModel:
     ) -> list[NDArray[np.float32]]:
         """The state of every token of each text: [tokens, D], `<CLS>` and `<SEP>` left out. Otherwise as `encode`."""
         return list(self._vectors(texts, halt, steps, place, tokens=True))
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write a folder that `thinkling.load` opens: config.json, tokenizer.json and safetensors weights."""
-        write_model_folder(Path(folder), self.config, self.network.state_dict())
-        self.tokenizer.save(Path(folder) / TOKENIZER)
-
-    @property
-    def params(self) -> int:
-        """Trained values, embeddings included."""
-        return sum(parameter.numel() for parameter in self.network.parameters())
 
     def _masked_row(self, text: str) -> TextRow:
         return masked_row(text, self.tokenizer, self.network.config.max_length)

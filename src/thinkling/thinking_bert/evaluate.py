@@ -22,6 +22,7 @@ from thinkling.thinking.halting import HaltingConfig, HaltRule, HaltRuleName
 from thinkling.thinking.slots import SlotMachine
 from thinkling.thinking_bert.model import ThinkingBert
 from thinkling.thinking_bert.rows import MaskedRows
+from thinkling.thinking_bert.text_stream import OfLength
 
 DEFAULT_SLOTS = 64
 """Rows in work at once."""
@@ -156,7 +157,7 @@ def answered(
     def collate(numbers: Sequence[int]) -> TextBatch:
         return rows.select(torch.tensor(numbers))
 
-    machine = SlotMachine(RowsOfLength(network, length), collate, rule, max_steps=max_steps, slots=slots)
+    machine = SlotMachine(OfLength(network, length), collate, rule, max_steps=max_steps, slots=slots)
     labels = rows.labels.numpy()
     right, spent = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
     promised = np.zeros(count)
@@ -166,14 +167,6 @@ def answered(
             right[answer.index] = int((answer.tokens == labels[answer.index]).sum())
             spent[answer.index], promised[answer.index] = answer.steps, answer.q_halt
     return right, spent, promised, time.perf_counter() - started
-
-
-class RowsOfLength:
-    """A network as the slot machine sees it, for rows of one length."""
-
-    def __init__(self, network: ThinkingBert, length: int) -> None:
-        self.fresh_carry = lambda slots: network.fresh_carry(slots, length)
-        self.segment = network.segment
 
 
 @torch.inference_mode()

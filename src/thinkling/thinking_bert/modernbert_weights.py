@@ -48,6 +48,7 @@ _EMBEDDING, _DECODER, _DECODER_BIAS = (
     "decoder.bias",
 )
 _MUST_AGREE = (
+    "vocab_size",
     "hidden_size",
     "num_heads",
     "inner_size",
@@ -96,17 +97,22 @@ def from_modernbert(
 
 
 def initialise_low_level(
-    network: ThinkingBert, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]
+    network: ThinkingBert,
+    config: Mapping[str, Any],
+    state_dict: Mapping[str, Tensor],
+    *,
+    embeddings: bool = True,
 ) -> LowLevelStart:
     """Give a network the embeddings, the low-level layers and the head of a ModernBERT checkpoint.
 
-    A checkpoint with more layers than the low level gives its first ones, and the norm behind its last one. Where the
-    network has a vocabulary of another size, its embeddings stay as they are.
+    A checkpoint with more layers than the low level gives its first ones, and the norm behind its last one.
 
     Args:
         network: overwritten in place; its high level and its halt head stay as they are.
         config: the contents of the checkpoint's config.json.
         state_dict: as for `from_modernbert`.
+        embeddings: whether the network's tokens are those of the checkpoint; without, its embeddings and the bias of
+            its decoder stay as they are, and its vocabulary may be of another size.
 
     Returns:
         what was taken and what was not.
@@ -118,7 +124,7 @@ def initialise_low_level(
     own, theirs = network.config, modernbert_config(config, max_length=1)
     differences = [
         f"{name} {getattr(theirs, name)} instead of {getattr(own, name)}"
-        for name in _MUST_AGREE
+        for name in (_MUST_AGREE if embeddings else _MUST_AGREE[1:])
         if getattr(theirs, name) != getattr(own, name)
     ]
     if theirs.low_layers < own.low_layers:
@@ -130,7 +136,7 @@ def initialise_low_level(
             "set the network's config to those of the checkpoint, or use another checkpoint",
         )
     ours = _ours(config, state_dict, theirs.low_layers)
-    words = _OF_A_VOCABULARY if own.vocab_size != theirs.vocab_size else ()
+    words = () if embeddings else _OF_A_VOCABULARY
     taken = {
         name: tensor
         for name, tensor in ours.items()

@@ -6,11 +6,11 @@ Shapes: B local slots of this rank, L positions of a row, P places to be predict
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from thinkling.data.batch import TextBatch
@@ -24,7 +24,7 @@ from thinkling.thinking.supervision import HaltTarget, SegmentLoss, supervised_s
 from thinkling.thinking_bert.evaluate import evaluate
 from thinkling.thinking_bert.model import ThinkingBert
 from thinkling.thinking_bert.rows import MaskedRows, Stage, check_stages
-from thinkling.thinking_bert.text_slots import TextSlots, slot_tensors, slots_of
+from thinkling.thinking_bert.text_slots import TextObjective, TextSlots
 from thinkling.training.distributed import check_divisible
 from thinkling.training.objective import Loss, Shard
 
@@ -32,7 +32,7 @@ VALIDATION_SEED = 20
 """Masks of the rows that models are scored on: the same for all."""
 
 
-class MaskedLanguageObjective:
+class MaskedLanguageObjective(TextObjective[ThinkingBert]):
     """Masked-language modelling in which every round has its own loss and rows halt by their Q values.
 
     Slot s of a stage takes the rows s, s + batch size, s + 2 * batch size … of the stage's order, whenever it halts.
@@ -55,7 +55,6 @@ class MaskedLanguageObjective:
     """
 
     validation_metric = "masked_accuracy"
-    held_out = True
 
     def __init__(
         self,
@@ -74,8 +73,7 @@ class MaskedLanguageObjective:
         description: Mapping[str, Any] | None = None,
         compute_dtype: ComputeDtype = "auto",
     ) -> None:
-        self.model = model
-        self.store = store
+        super().__init__(model, store.tokenizer, description)
         self.stages = tuple(stages)
         check_stages(self.stages)
         self.shard = shard or Shard()
@@ -85,7 +83,6 @@ class MaskedLanguageObjective:
         self.halting = halting
         self.halt_target: HaltTarget = halt_target
         self.seed = seed
-        self.description = dict(description or {})
         borders = np.cumsum([stage.share for stage in self.stages])[:-1] * steps
         self.first_steps = [1, *(1 + round(float(border)) for border in borders)]
         model.compute_dtype = resolve_dtype(compute_dtype, model.device)
@@ -130,19 +127,6 @@ class MaskedLanguageObjective:
         count = torch.tensor(len(slots), device=self.model.device)
         return after, Loss(total=loss.total, count=count, metrics=_metrics(loss, count))
 
-    def state_tensors(self, state: TextSlots) -> dict[str, Tensor]:
-        """The slots by name; each tensor has the local slots as its leading dimension."""
-        return slot_tensors(state)
-
-    def restore_state(self, tensors: Mapping[str, Tensor]) -> TextSlots:
-        """The slots from their tensors."""
-        return slots_of(tensors, device=self.model.device, dtype=self.model.compute_dtype)
-
-    def restarted_state(self, state: TextSlots) -> TextSlots:
-        """Every slot halted, so that it takes its next row and starts from the initial state."""
-        slots, length = state.batch.inputs.shape
-        return Slots(carry=self.model.fresh_carry(slots, length), batch=state.batch, refills=state.refills)
-
     def validate(self) -> dict[str, float]:
         """Masked-token accuracy with halting as in use, and after every round."""
         score = evaluate(self.model, self.validation, self.halting)
@@ -153,15 +137,7 @@ class MaskedLanguageObjective:
             **{f"masked_accuracy_{step}": value for step, value in enumerate(score.accuracy_by_step, 1)},
         }
 
-    def describe(self) -> dict[str, Any]:
-        """What the run is, for config.json."""
-        return self.description
-
-    def write_files(self, folder: Path) -> None:
-        """The tokenizer."""
-        self.store.tokenizer.save(folder / "tokenizer.json")
-
-    def _slots(self, stage: Stage) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _slots(self, stage: Stage) -> NDArray[np.int64]:
         return np.arange(stage.batch_size, dtype=np.int64)[self.shard.local(stage.batch_size)]
 
     def _fresh(self, number: int) -> TextSlots:

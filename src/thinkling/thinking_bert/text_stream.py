@@ -119,7 +119,7 @@ def answered(
         results: list[R | None] = [None] * len(taken)
         for (length, places), numbers in _alike(taken, most_tokens).items():
             machine = SlotMachine(
-                _OfLength(thinker, length),
+                OfLength(thinker, length),
                 functools.partial(batch_of, length=length, places=places),
                 rule,
                 max_steps=max_steps,
@@ -134,17 +134,19 @@ def answered(
     raise fault
 
 
-class _OfLength:
-    """A thinker whose rows all have one length."""
+class OfLength:
+    """A thinker as the slot machine sees it: its rows all have one length."""
 
     def __init__(self, thinker: TextThinker, length: int) -> None:
         self._thinker = thinker
         self._length = length
 
     def fresh_carry(self, batch_size: int) -> Carry:
+        """A carry whose slots are all halted."""
         return self._thinker.fresh_carry(batch_size, self._length)
 
     def segment(self, carry: Carry, batch: TextBatch) -> tuple[Carry, SegmentOutput]:
+        """One round."""
         return self._thinker.segment(carry, batch)
 
 

@@ -13,6 +13,7 @@ import torch
 from thinkling.data.corpus import documents
 from thinkling.data.offline_corpus import documentation_file
 from thinkling.data.text_store import TextStore, is_text_store, read_text_store, write_text_store
+from thinkling.errors import InputError
 from thinkling.nn.precision import pick_device
 from thinkling.thinking_bert.model import ThinkingBert
 from thinkling.thinking_bert.modernbert_weights import initialise_low_level, read_modernbert
@@ -67,7 +68,8 @@ def objective_of(
     network = ThinkingBert(recipe.model, generator)
     origin = {}
     if modernbert is not None:
-        start = initialise_low_level(network, *read_modernbert(modernbert))
+        # Our tokens are not the checkpoint's, even where there are as many of them.
+        start = initialise_low_level(network, *read_modernbert(modernbert), embeddings=False)
         origin = {"modernbert": str(modernbert), "modernbert_layers": start.layers}
     network.to(pick_device(device))
     return MaskedLanguageObjective(
@@ -124,12 +126,21 @@ def tokenised(data: Path | None, out: Path, vocab_size: int) -> TextStore:
     if data is not None and is_text_store(data):
         return read_text_store(data)
     folder = out / TOKENISED
+    asked = {"source": "python-docs" if data is None else str(data.resolve()), "asked_vocab_size": vocab_size}
     if not is_text_store(folder):
 
         def write() -> None:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with documentation_file() if data is None else nullcontext(data) as source:
-                write_text_store(lambda: documents(source), folder, vocab_size=vocab_size)
+                write_text_store(lambda: documents(source), folder, vocab_size=vocab_size, info=asked)
 
         on_rank_0(write, str(folder), torch.device("cpu"))
-    return read_text_store(folder)
+    store = read_text_store(folder)
+    found = {name: store.info.get(name) for name in asked}
+    if found != asked:
+        raise InputError(
+            f"{asked['source']} with a vocabulary of {vocab_size}",
+            f"{found['source']} with one of {found['asked_vocab_size']}, which {folder} was made from",
+            f"use another --out, or remove {folder}",
+        )
+    return store
