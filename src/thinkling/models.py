@@ -11,11 +11,12 @@ from thinkling.errors import InputError
 from thinkling.nn.precision import ComputeDtype
 
 if TYPE_CHECKING:
+    from thinkling.lm.language_model import LanguageModel
     from thinkling.puzzles.puzzle_model import PuzzleModel
     from thinkling.thinking_bert.classifier_model import ClassifierModel
     from thinkling.thinking_bert.encoder_model import EncoderModel
 
-PRODUCTS = ("puzzles", "thinking_bert")
+PRODUCTS = ("puzzles", "thinking_bert", "lm")
 """What a run can be, by the word in its config.json."""
 
 
@@ -49,7 +50,7 @@ def load(
     device: str = "auto",
     compute_dtype: ComputeDtype = "auto",
     task: str | Path | None = None,
-) -> PuzzleModel | EncoderModel | ClassifierModel:
+) -> PuzzleModel | EncoderModel | ClassifierModel | LanguageModel:
     """Load a model from a run folder, a checkpoint inside one, or a folder written by `save_pretrained`.
 
     Args:
@@ -59,13 +60,18 @@ def load(
         task: for a table a Python file with its checker; naming it here runs it.
 
     Returns:
-        a puzzle model, an encoder that fills masks, or a classifier.
+        a puzzle model, an encoder that fills masks, a classifier, or a language model.
 
     Raises:
         InputError: the folder is missing, half-written, damaged, or of an unknown product.
     """
     place = fetched(run)
-    if place.suffix == ".onnx" or _product(place) == "thinking_bert":
+    product = "thinking_bert" if place.suffix == ".onnx" else _product(place)
+    if product == "lm":
+        from thinkling.lm.load import load as load_language_model
+
+        return load_language_model(place, device=device, compute_dtype=compute_dtype)
+    if product == "thinking_bert":
         from thinkling.thinking_bert.load import load as load_text_model
 
         return load_text_model(place, device=device, compute_dtype=compute_dtype)

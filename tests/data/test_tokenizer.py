@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from tokenizers import Tokenizer, models
 
-from thinkling.data import tokenizer as module
+from thinkling.data import byte_pair as module
 from thinkling.data.tokenizer import SMALLEST_VOCABULARY, SPECIALS, TextTokenizer
 from thinkling.errors import InputError, ThinklingError
 
@@ -122,7 +122,7 @@ def test_long_texts_are_cut_where_no_token_is(words, monkeypatch):
     text = " ".join([*TEXTS, *ODD, "x  1  2 .\x1c y\u00a0z\u2003w\n\n v"]) * 3
     whole = words.encode(text)
     monkeypatch.setattr(module, "_LONGEST_PART", 7)
-    assert len(list(module._parts(text))) > 50
+    assert len(list(TextTokenizer._parts(text))) > 50
     assert words.encode(text) == whole
     assert words.encode("x" * 100) == words.encode("x" * 100)
     monkeypatch.setattr(module, "_BATCH_CHARACTERS", 50)

@@ -36,7 +36,8 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
     try:
-        save_file(tensors, path)
+        # Transformers refuses a file that does not say which library its tensors are for.
+        save_file(tensors, path, metadata={"format": "pt"})
     except SafetensorError as error:  # it wraps the system's error, a full disk for one
         raise OSError(str(error)) from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from thinkling.cli import data_arc, data_maze, data_sudoku, data_table, data_text
+from thinkling.cli import data_arc, data_maze, data_problems, data_sudoku, data_table, data_text
 from thinkling.cli.arguments import CommandArguments, Subcommand, SubcommandGroup
 from thinkling.cli.output import Report
 from thinkling.cli.work import cores
@@ -57,7 +57,7 @@ def check(arguments: CheckArguments) -> Report:
 
 SUBCOMMANDS = {
     "make": SubcommandGroup(
-        summary="generate puzzles with a seed",
+        summary="generate puzzles or problems with a seed",
         subcommands={
             "sudoku": Subcommand(
                 arguments=data_sudoku.MakeArguments, run=data_sudoku.make, summary="4x4, 6x6 or 9x9, rated"
@@ -66,6 +66,11 @@ SUBCOMMANDS = {
                 arguments=data_maze.MakeArguments,
                 run=data_maze.make,
                 summary="of any size, with one shortest path",
+            ),
+            "problems": Subcommand(
+                arguments=data_problems.MakeArguments,
+                run=data_problems.make,
+                summary="in words, with worked reasoning, for a language model",
             ),
         },
     ),

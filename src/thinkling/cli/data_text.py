@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import tyro
 from tyro.conf import Positional
 
 from thinkling.artifacts.hub import fetched
@@ -16,8 +17,7 @@ from thinkling.cli.work import progress_bar
 from thinkling.data.array_store import check_output
 from thinkling.data.corpus import documents
 from thinkling.data.offline_corpus import documentation_file
-from thinkling.data.text_store import write_text_store
-from thinkling.data.tokenizer import TextTokenizer, check_vocab_size
+from thinkling.data.text_store import TOKENIZERS, write_text_store
 
 PYTHON_DOCS = "python-docs"
 """The word that stands for the corpus that every machine has; a file of this name is given as ./python-docs."""
@@ -32,8 +32,10 @@ class ImportArguments(CommandArguments):
     The word python-docs stands for the documentation strings of the Python packages on this machine."""
     out: Path
     """The folder to write."""
+    purpose: Annotated[Literal["encoder", "lm"], tyro.conf.arg(name="for")] = "encoder"
+    """What the tokens are for: encoder is a Thinking-BERT, lm a language model."""
     vocab_size: int = 16384
-    """Tokens to learn, from 261; not used with --tokenizer."""
+    """Tokens to learn, from 261, for a language model from 264; not used with --tokenizer."""
     tokenizer: Path | None = None
     """A tokenizer.json to use, or a folder with one, such as another corpus; learnt from SOURCE where not given."""
     validation_fraction: float = 0.02
@@ -52,15 +54,17 @@ def bring_in(arguments: ImportArguments) -> dict[str, Any]:
     """
     # Before the source is fetched or searched, which may take minutes.
     check_output(arguments.out)
-    check_vocab_size(arguments.vocab_size)
+    kind = TOKENIZERS[arguments.purpose]
+    kind.check_vocab_size(arguments.vocab_size)
     tokenizer = None
     if arguments.tokenizer is not None:
         place = fetched(arguments.tokenizer)
-        tokenizer = TextTokenizer.load(place / "tokenizer.json" if place.is_dir() else place)
-    with _source(arguments.source) as source, progress_bar("documents") as progress:
+        tokenizer = kind.load(place / "tokenizer.json" if place.is_dir() else place)
+    with corpus_source(arguments.source) as source, progress_bar("documents") as progress:
         store = write_text_store(
             lambda: documents(source),
             arguments.out,
+            kind=kind,
             vocab_size=arguments.vocab_size,
             tokenizer=tokenizer,
             seed=arguments.seed,
@@ -85,8 +89,8 @@ def bring_in(arguments: ImportArguments) -> dict[str, Any]:
 
 
 @contextmanager
-def _source(source: str) -> Iterator[Path]:
-    """Where the documents are while the block lasts."""
+def corpus_source(source: str) -> Iterator[Path]:
+    """Where the documents of a source, such as `python-docs`, are while the block lasts."""
     if source != PYTHON_DOCS:
         yield fetched(source)
         return

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from thinkling.artifacts.hub import fetched
-from thinkling.cli import eval_text
+from thinkling.cli import eval_lm, eval_text
 from thinkling.cli.arguments import CommandArguments, rows_and_columns
 from thinkling.cli.clock import elapsed
 from thinkling.cli.output import Report
@@ -79,26 +79,34 @@ class Arguments(CommandArguments):
 def defaults(words: Sequence[str]) -> CommandArguments | None:
     """The arguments that fit the run that a word names; those for puzzles where none does."""
     for word in words:
-        if not word.startswith("-") and is_text_run(word):
+        product = "" if word.startswith("-") else product_or_nothing(word)
+        if product == "thinking_bert":
             kind = eval_text.ClassifierArguments if is_classifier(word) else eval_text.TextArguments
             return kind(run_folder=tyro.MISSING, data=tyro.MISSING)
+        if product == "lm":
+            return eval_lm.LanguageArguments(run_folder=tyro.MISSING, data=tyro.MISSING)
     return None
 
 
-def is_text_run(word: str) -> bool:
-    """Whether a word on the command line is the folder of a Thinking-BERT run."""
+def product_or_nothing(word: str) -> str:
+    """The product of the run that a word on the command line names; empty where it names none."""
     try:
-        return product_of(word) == "thinking_bert"
+        return product_of(word)
     except ThinklingError:
-        return False
+        return ""
 
 
 def run(
-    arguments: Arguments | eval_text.TextArguments | eval_text.ClassifierArguments,
+    arguments: Arguments
+    | eval_text.TextArguments
+    | eval_text.ClassifierArguments
+    | eval_lm.LanguageArguments,
 ) -> Report | dict[str, Any]:
     """Score and return the contract's keys."""
     if isinstance(arguments, Arguments):
         return _run_puzzles(arguments)
+    if isinstance(arguments, eval_lm.LanguageArguments):
+        return eval_lm.run(arguments)
     return eval_text.run(arguments)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from thinkling.cli import train_puzzles, train_text
+from thinkling.cli import train_lm, train_puzzles, train_sft, train_text
 from thinkling.cli.arguments import CommandArguments
 from thinkling.cli.train_arguments import TrainArguments
 from thinkling.errors import InputError, nearest
@@ -21,6 +21,8 @@ from thinkling.errors import InputError, nearest
 KINDS: dict[str, Callable[[str], TrainArguments]] = {
     **dict.fromkeys(train_puzzles.RECIPES, train_puzzles.defaults),
     **dict.fromkeys(train_text.RECIPES, train_text.defaults),
+    **dict.fromkeys(train_lm.RECIPES, train_lm.defaults),
+    **dict.fromkeys(train_sft.RECIPES, train_sft.defaults),
 }
 """What makes the arguments of each recipe, by the recipe's name."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from thinkling.data.byte_pair import BytePairTokenizer
 from thinkling.data.text_store import SPLITS, read_text_store
 
 
@@ -25,7 +26,7 @@ def check_text_store(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: no such corpus, or a damaged file.
     """
-    store = read_text_store(folder, verify=True)
+    store = read_text_store(folder, kind=BytePairTokenizer, verify=True)
     parts = {"train": store.train, "validation": store.validation, "test": store.test}
     seen: dict[bytes, tuple[str, int]] = {}
     duplicates = overlap = 0

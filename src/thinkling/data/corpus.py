@@ -38,7 +38,7 @@ def documents(source: Path) -> Iterator[str]:
     """
     source = Path(source)
     for path in corpus_files(source):
-        with closing(_lines(path)) as lines:
+        with closing(numbered_lines(path)) as lines:
             read = _blocks if _kind(path) == ".txt" else _json_texts
             yield from read(path, lines)
 
@@ -74,8 +74,12 @@ def _kind(path: Path) -> str | None:
     return next((extension for extension in EXTENSIONS if name.endswith(extension)), None)
 
 
-def _lines(path: Path) -> Generator[tuple[int, str], None, None]:
-    """The lines of a file with their numbers from 1."""
+def numbered_lines(path: Path) -> Generator[tuple[int, str], None, None]:
+    """The lines of a file, also of a compressed one, with their numbers from 1.
+
+    Raises:
+        InputError: no such file, a damaged archive, bytes that are not UTF-8; names file and line.
+    """
     number = 0
     try:
         with _opened(path) as file:

@@ -1,8 +1,11 @@
 """Rows of one length from documents of any length: each token of the corpus once in an epoch.
 
-A row holds pieces, each as `<CLS> tokens <SEP>`. A document longer than a row is cut into pieces that fill a row; what
-is left over is packed together with what is left of others, the longest first, each into the row with the least room
-that suffices (best fit decreasing; Krell et al. 2021, arXiv 2107.02027, likewise work on the counts of lengths).
+A row holds pieces. A document longer than a row is cut into pieces that fill a row; what is left over is packed
+together with what is left of others, the longest first, each into the row with the least room that suffices (best fit
+decreasing; Krell et al. 2021, arXiv 2107.02027, likewise work on the counts of lengths).
+
+`Packing` frames every piece, as `<CLS> tokens <SEP>`, for a model that looks both ways. `NextTokenPacking` frames
+documents only, as `<bos> tokens <eos>`: a cut inside one is no end of a text.
 
 Shapes: N tokens, Q pieces, R rows, K rows asked for, L positions of a row.
 """
@@ -13,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkling.data.text_store import TokenDocuments
+from thinkling.data.token_rows import IGNORED, TokenRows
 from thinkling.data.tokenizer import SPECIALS
 from thinkling.errors import InputError
 
@@ -21,7 +25,7 @@ _FRAME = 2  # <CLS> and <SEP>
 
 
 class Packing:
-    """Rows of `length` positions over tokenised documents; which piece lies where is decided when it is made."""
+    """Rows of `length` positions, each piece framed; which piece lies where is decided when it is made."""
 
     def __init__(self, documents: TokenDocuments, length: int) -> None:
         """Decides where every piece goes: one pass over the lengths of the documents, not over the tokens.
@@ -43,7 +47,7 @@ class Packing:
         full = np.repeat(starts[:-1], whole) + number * room
         left = np.flatnonzero(rest)
         sizes = np.concatenate([np.full(len(full), room), rest[left]])
-        rows = np.concatenate([np.arange(len(full)), len(full) + _best_fit(rest[left] + _FRAME, length)])
+        rows = np.concatenate([np.arange(len(full)), len(full) + best_fit(rest[left] + _FRAME, length)])
         begins = np.concatenate([full, (starts[:-1] + whole * room)[left]])
         order = np.argsort(rows, kind="stable")
         self._begins, self._sizes = begins[order], sizes[order]
@@ -71,34 +75,125 @@ class Packing:
             Tokens [K, L], padded with `<PAD>`; documents [K, L], 0 at padding, else 1, 2, … the number of the piece.
         """
         which = np.asarray(which, dtype=np.int64)
-        first, count = self._first_piece[which], self._first_piece[which + 1] - self._first_piece[which]
-        number = _counting(count)
-        row = np.repeat(np.arange(len(which)), count)
-        piece = np.repeat(first, count) + number
+        piece, number, start = _laid_out(which, self._first_piece, self._sizes + _FRAME, self.length)
         sizes = self._sizes[piece]
         framed = sizes + _FRAME
-        # Where in the row a piece begins: what lies before it in the batch, less what lies before its row.
-        before = np.cumsum(framed) - framed
-        column = before - before[np.searchsorted(row, row)]
-        start = row * self.length + column
         tokens = np.full(len(which) * self.length, _PAD, dtype=np.int64)
         documents = np.zeros(len(which) * self.length, dtype=np.int64)
-        inside = _counting(sizes)
+        inside = counting(sizes)
         tokens[np.repeat(start + 1, sizes) + inside] = self._tokens[
             np.repeat(self._begins[piece], sizes) + inside
         ]
         tokens[start], tokens[start + sizes + 1] = _CLS, _SEP
-        documents[np.repeat(start, framed) + _counting(framed)] = np.repeat(number + 1, framed)
+        documents[np.repeat(start, framed) + counting(framed)] = np.repeat(number + 1, framed)
         shape = (len(which), self.length)
         return tokens.reshape(shape), documents.reshape(shape)
 
 
-def _counting(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+class NextTokenPacking:
+    """Rows of `length` positions for learning to predict the next token.
+
+    A document of n tokens has n + 1 positions: before each of its tokens, and before its end. What is read there is
+    `<bos>` and the tokens; what is asked there, the tokens and `<eos>`. So something is asked at every position, also
+    at the last one of a piece that goes on in another row.
+    """
+
+    def __init__(self, documents: TokenDocuments, length: int, *, bos_id: int, eos_id: int) -> None:
+        """Decides where every piece goes: one pass over the lengths of the documents, not over the tokens.
+
+        Raises:
+            InputError: no room for a position.
+        """
+        if length < 1:
+            raise InputError(f"rows of {length} positions", "1 or more", "give more")
+        self.length = length
+        self._bos, self._eos = bos_id, eos_id
+        self._tokens = documents.tokens
+        starts = np.asarray(documents.starts, dtype=np.int64)
+        sizes = np.diff(starts)
+        positions = np.where(sizes > 0, sizes + 1, 0)
+        whole, rest = np.divmod(positions, length)
+        owner = np.repeat(np.arange(len(sizes)), whole)
+        left = np.flatnonzero(rest)
+        offsets = np.concatenate([counting(whole) * length, (whole * length)[left]])
+        piece_sizes = np.concatenate([np.full(len(owner), length), rest[left]])
+        rows = np.concatenate([np.arange(len(owner)), len(owner) + best_fit(rest[left], length)])
+        owner = np.concatenate([owner, left])
+        order = np.argsort(rows, kind="stable")
+        self._begins = (starts[:-1][owner] + offsets)[order]
+        """[Q] where in the corpus the token lies that is asked at a piece's first position."""
+        self._sizes = piece_sizes[order]
+        """[Q] positions of a piece."""
+        self._first = (offsets == 0)[order]
+        self._last = (offsets + piece_sizes == positions[owner])[order]
+        """[Q] whether a piece begins, and ends, its document."""
+        count = int(rows.max()) + 1 if len(rows) else 0
+        self._first_piece = np.searchsorted(rows[order], np.arange(count + 1))
+
+    def __len__(self) -> int:
+        """How many rows an epoch has: R."""
+        return len(self._first_piece) - 1
+
+    @property
+    def positions(self) -> int:
+        """Positions of all rows at which something is asked."""
+        return int(self._sizes.sum())
+
+    def rows(self, which: NDArray[np.int64]) -> TokenRows:
+        """The rows with these numbers [K], each from 0 to R - 1; padding is token 0."""
+        which = np.asarray(which, dtype=np.int64)
+        piece, number, start = _laid_out(which, self._first_piece, self._sizes, self.length)
+        sizes = self._sizes[piece]
+        place = np.repeat(start, sizes) + counting(sizes)
+        asked = np.repeat(self._begins[piece], sizes) + counting(sizes)
+        inputs = np.zeros(len(which) * self.length, dtype=np.int64)
+        labels = np.full(len(which) * self.length, IGNORED, dtype=np.int64)
+        documents = np.zeros(len(which) * self.length, dtype=np.int64)
+        highest = len(self._tokens) - 1
+        # Where a document begins or ends, a neighbour's token is read here and replaced below.
+        inputs[place] = self._tokens[np.maximum(asked - 1, 0)]
+        labels[place] = self._tokens[np.minimum(asked, highest)]
+        documents[place] = np.repeat(number + 1, sizes)
+        inputs[start[self._first[piece]]] = self._bos
+        labels[(start + sizes - 1)[self._last[piece]]] = self._eos
+        shape = (len(which), self.length)
+        return TokenRows(
+            inputs=inputs.reshape(shape), labels=labels.reshape(shape), documents=documents.reshape(shape)
+        )
+
+
+def _laid_out(
+    which: NDArray[np.int64], first_piece: NDArray[np.int64], sizes: NDArray[np.int64], length: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The pieces of some rows [K], one behind the other.
+
+    Args:
+        which: [K] the rows.
+        first_piece: [R + 1] the first piece of each row.
+        sizes: [Q] positions that each piece takes.
+        length: positions of a row.
+
+    Returns:
+        For each of these pieces its number, its place among those of its row, and the position in the [K * L]
+        positions of all these rows at which it begins.
+    """
+    first, count = first_piece[which], first_piece[which + 1] - first_piece[which]
+    number = counting(count)
+    row = np.repeat(np.arange(len(which)), count)
+    piece = np.repeat(first, count) + number
+    taken = sizes[piece]
+    # Where in the row a piece begins: what lies before it in the batch, less what lies before its row.
+    before = np.cumsum(taken) - taken
+    column = before - before[np.searchsorted(row, row)]
+    return piece, number, row * length + column
+
+
+def counting(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """0, 1, … counts[0] - 1, 0, 1, … counts[1] - 1 and so on."""
     return np.arange(counts.sum(), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def _best_fit(sizes: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+def best_fit(sizes: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     """The row of each piece, rows numbered from 0.
 
     Pieces of one size are placed together, and rows with the same room are used together, so that the work grows with

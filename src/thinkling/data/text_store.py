@@ -1,9 +1,11 @@
 """A tokenised corpus on disk: the tokens of all documents one behind the other, memory-mapped.
 
     DIR/tokenizer.json                             trained on the documents of `train` only
-    DIR/{train,validation,test}/tokens.npy         the tokens, without <CLS> and <SEP>
+    DIR/{train,validation,test}/tokens.npy         the tokens, without those that frame a document
     DIR/{train,validation,test}/starts.npy         where each document begins, and the end
     DIR/thinkling.json                             written last: counts, seed, SHA-256 of every file
+
+Its tokens are those of an encoder, or of a language model where the manifest says "for": "lm".
 
 The folder appears under its name when it is whole; an import that is interrupted changes nothing.
 
@@ -12,35 +14,49 @@ Shapes: N tokens, D documents.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from thinkling.data.array_store import MANIFEST, check_output
-from thinkling.data.sampling import uniforms
-from thinkling.data.tokenizer import TextTokenizer, check_vocab_size
+from thinkling.data.byte_pair import BytePairTokenizer
+from thinkling.data.chat_tokenizer import ChatTokenizer
+from thinkling.data.corpus_splits import LEFT_OUT, TRAIN, kept_documents, parts_of, read_again
+from thinkling.data.tokenizer import TextTokenizer
 from thinkling.data.whole_folder import check_file, whole_folder, write_manifest
 from thinkling.errors import InputError
+
+if TYPE_CHECKING:
+    # A store without further words is an encoder's. Only the checker of types needs a package for that.
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    T = TypeVarWithDefault("T", bound=BytePairTokenizer, default=TextTokenizer)
+else:
+    T = TypeVar("T", bound=BytePairTokenizer)
 
 KIND = "text"
 """What the manifest says such a folder holds."""
 
+TOKENIZERS: Mapping[str, type[BytePairTokenizer]] = {"encoder": TextTokenizer, "lm": ChatTokenizer}
+"""The kind of tokenizer by what a corpus is for."""
+
+_FOR = "for"  # the key of the manifest; none in an encoder's
+
 SPLITS = ("train", "validation", "test")
+"""The folders of the parts; the place of each is its number in `corpus_splits`."""
 
 _ALLOWED = "a folder with a tokenised corpus"
 _REMAKE = "import it again: thinkling data import text SOURCE --out DIR"
 _HASHED_BY_DEFAULT = 64 * 2**20
 _BATCH_CHARACTERS = 2_000_000
-_LEFT_OUT = 255  # in place of a split: the document is equal to an earlier one, or blank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +82,10 @@ class TokenDocuments:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextStore:
+class TextStore(Generic[T]):
     """A tokenised corpus in three parts."""
 
-    tokenizer: TextTokenizer
+    tokenizer: T
     """What the tokens mean."""
     train: TokenDocuments
     """Documents to learn from."""
@@ -89,31 +105,53 @@ class TextStore:
 
 def is_text_store(folder: Path) -> bool:
     """Whether a folder holds a tokenised corpus; nothing but its manifest is looked at."""
+    return _manifest_of(folder) is not None
+
+
+def purpose_of_text_store(folder: Path) -> str | None:
+    """What a tokenised corpus is for, a key of `TOKENIZERS`; None where the folder holds none.
+
+    Nothing but its manifest is looked at. A purpose that a later version may know comes back as it is.
+    """
+    manifest = _manifest_of(folder)
+    return None if manifest is None else str(manifest.get(_FOR, "encoder"))
+
+
+def _manifest_of(folder: Path) -> dict[str, Any] | None:
     try:
-        manifest = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
+        manifest: Any = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    return isinstance(manifest, dict) and manifest.get("kind") == KIND
+        return None
+    return manifest if isinstance(manifest, dict) and manifest.get("kind") == KIND else None
 
 
-def read_text_store(folder: Path, *, verify: bool | None = None) -> TextStore:
+@overload
+def read_text_store(folder: Path, *, verify: bool | None = None) -> TextStore[TextTokenizer]: ...
+@overload
+def read_text_store(folder: Path, *, kind: type[T], verify: bool | None = None) -> TextStore[T]: ...
+def read_text_store(
+    folder: Path, *, kind: type[Any] = TextTokenizer, verify: bool | None = None
+) -> TextStore[Any]:
     """A tokenised corpus, arrays memory-mapped.
 
     Args:
         folder: the folder.
+        kind: the kind of its tokenizer, one of `TOKENIZERS`; `BytePairTokenizer` takes any of them.
         verify: whether to compare every file with its hash in the manifest and every token with the vocabulary; None
             does so up to 64 MiB. Sizes are always compared.
 
     Raises:
-        InputError: no such corpus, or a file that is missing, damaged or cut short; names the file.
+        InputError: no such corpus, one for a model of another kind, or a file that is missing, damaged or cut short;
+            names the file.
     """
     folder = Path(folder)
     if not folder.is_dir():
         what = "not a folder" if folder.exists() else "no such folder"
         raise InputError(f"{folder}: {what}", _ALLOWED, _REMAKE)
-    if not is_text_store(folder):
+    info = _manifest_of(folder)
+    if info is None:
         raise InputError(f"{folder}: no tokenised corpus", _ALLOWED, _REMAKE)
-    info: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    stored = _stored_kind(folder, str(info.get(_FOR, "encoder")), kind)
     try:
         files = {
             str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in info["files"].items()
@@ -125,11 +163,24 @@ def read_text_store(folder: Path, *, verify: bool | None = None) -> TextStore:
     hashing = sum(size for size, _ in files.values()) <= _HASHED_BY_DEFAULT if verify is None else verify
     for name, (size, digest) in files.items():
         check_file(folder / name, size, digest if hashing else None, _REMAKE)
-    tokenizer = TextTokenizer.load(folder / "tokenizer.json")
+    tokenizer = stored.load(folder / "tokenizer.json")
     highest = tokenizer.vocab_size if hashing else None
     parts = {split: _read_split(folder / split, sizes[split], highest) for split in SPLITS}
     return TextStore(
         tokenizer=tokenizer, sha256=sha256, folder=folder, bytes=sum(sizes.values()), info=info, **parts
+    )
+
+
+def _stored_kind(folder: Path, purpose: str, wanted: type[Any]) -> type[BytePairTokenizer]:
+    """The kind of tokenizer of a corpus with this purpose, where it is the one that is wanted."""
+    stored = TOKENIZERS.get(purpose)
+    if stored is not None and issubclass(stored, wanted):
+        return stored
+    known = [name for name, each in TOKENIZERS.items() if issubclass(each, wanted)]
+    raise InputError(
+        f"{folder}: a corpus tokenised for {purpose!r}",
+        f"one for {' or '.join(map(repr, known))}",
+        f"import it again: thinkling data import text SOURCE --for {known[0]} --out DIR",
     )
 
 
@@ -160,6 +211,7 @@ def _bad_file(path: Path, what: str) -> InputError:
     return InputError(f"{path}: {what}", "a complete data set file", _REMAKE)
 
 
+@overload
 def write_text_store(
     texts: Callable[[], Iterable[str]],
     out: Path,
@@ -171,7 +223,34 @@ def write_text_store(
     test_share: float = 0.03,
     info: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> TextStore:
+) -> TextStore[TextTokenizer]: ...
+@overload
+def write_text_store(
+    texts: Callable[[], Iterable[str]],
+    out: Path,
+    *,
+    kind: type[T],
+    vocab_size: int = 16384,
+    tokenizer: T | None = None,
+    seed: int = 0,
+    validation_share: float = 0.02,
+    test_share: float = 0.03,
+    info: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> TextStore[T]: ...
+def write_text_store(
+    texts: Callable[[], Iterable[str]],
+    out: Path,
+    *,
+    kind: type[Any] = TextTokenizer,
+    vocab_size: int = 16384,
+    tokenizer: Any = None,
+    seed: int = 0,
+    validation_share: float = 0.02,
+    test_share: float = 0.03,
+    info: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> TextStore[Any]:
     """Tokenise a corpus: all of it or, after an error, nothing.
 
     The corpus is read three times: to find equal documents, to learn the vocabulary from those for training, and to
@@ -185,6 +264,7 @@ def write_text_store(
     Args:
         texts: called once for each reading; gives the documents, the same ones in the same order each time.
         out: the folder; see `array_store.check_output` for what may be there already.
+        kind: the kind of tokenizer, one of `TOKENIZERS`.
         vocab_size: tokens to learn, where no tokenizer is given.
         tokenizer: an existing vocabulary to use.
         seed: decides which documents are for validation and for testing.
@@ -199,7 +279,7 @@ def write_text_store(
     """
     out = Path(out)
     check_output(out)
-    check_vocab_size(vocab_size)
+    kind.check_vocab_size(vocab_size)
     shares = (validation_share, test_share)
     if min(shares) < 0 or not sum(shares) < 1:
         raise InputError(
@@ -207,10 +287,11 @@ def write_text_store(
             "each 0 or more, together less than 1",
             "lower them",
         )
-    split = _splits(_first_reading(texts()), seed, validation_share, test_share)
+    split = parts_of(kept_documents(texts()), seed, validation_share, test_share)
     if tokenizer is None:
-        training = (text for text, part in _read_again(texts(), split) if part == SPLITS.index("train"))
-        tokenizer = TextTokenizer.train(training, vocab_size)
+        training = (text for text, part in read_again(texts(), split) if part == TRAIN)
+        tokenizer = kind.train(training, vocab_size)
+    purpose = next(name for name, each in TOKENIZERS.items() if isinstance(tokenizer, each))
     with whole_folder(out) as folder:
         tokenizer.save(folder / "tokenizer.json")
         with ExitStack() as closing_all:
@@ -218,8 +299,8 @@ def write_text_store(
                 name: closing_all.enter_context(closing(_SplitWriter(folder / name, tokenizer.vocab_size)))
                 for name in SPLITS
             }
-            done, total = 0, int((split != _LEFT_OUT).sum())
-            for batch in _batches(_read_again(texts(), split)):
+            done, total = 0, int((split != LEFT_OUT).sum())
+            for batch in _batches(read_again(texts(), split)):
                 encoded = tokenizer.encode_batch([text for text, _ in batch])
                 for (text, part), tokens in zip(batch, encoded, strict=True):
                     writers[SPLITS[part]].add(tokens, len(text.encode()))
@@ -236,72 +317,9 @@ def write_text_store(
             "bytes": {name: writer.bytes for name, writer in writers.items()},
             "left_out": len(split) - total,
         }
-        write_manifest(folder / MANIFEST, {"kind": KIND, **(info or {}), **counts})
-    return read_text_store(out, verify=False)
-
-
-def _first_reading(texts: Iterable[str]) -> NDArray[np.bool_]:
-    """Whether each document is kept: neither blank nor equal to an earlier one."""
-    seen: set[bytes] = set()
-    kept = bytearray()
-    for text in texts:
-        try:
-            digest = hashlib.blake2b(text.strip().encode(), digest_size=16).digest()
-        except UnicodeEncodeError:
-            raise InputError(
-                f"document {len(kept)} with half of a surrogate pair",
-                "text that UTF-8 can hold",
-                "correct the text",
-            ) from None
-        kept.append(bool(text.strip()) and digest not in seen)
-        seen.add(digest)
-    return np.frombuffer(bytes(kept), dtype=np.bool_)
-
-
-def _splits(
-    kept: NDArray[np.bool_], seed: int, validation_share: float, test_share: float
-) -> NDArray[np.uint8]:
-    """The place in SPLITS of each document; _LEFT_OUT where it is not kept.
-
-    Raises:
-        InputError: fewer documents than parts.
-    """
-    count = int(kept.sum())
-    fewest = 1 + (validation_share > 0) + (test_share > 0)
-    if count < fewest:
-        what = "1 document" if count == 1 else f"{count or 'no'} documents"
-        raise InputError(
-            f"a corpus of {what} (blank ones and copies not counted)",
-            f"{fewest} or more: at least one for each part",
-            "add documents, or separate those in a .txt file by blank lines",
-        )
-    draws = uniforms(seed, np.arange(count), 1)[:, 0]
-    test = max(int((draws < test_share).sum()), int(test_share > 0))
-    validation = max(int((draws < test_share + validation_share).sum()) - test, int(validation_share > 0))
-    while test + validation >= count:  # a small corpus, large shares
-        test, validation = (test - 1, validation) if test > validation else (test, validation - 1)
-    order = np.argsort(draws, kind="stable")
-    chosen = np.zeros(count, dtype=np.uint8)
-    chosen[order[:test]] = SPLITS.index("test")
-    chosen[order[test : test + validation]] = SPLITS.index("validation")
-    split = np.full(len(kept), _LEFT_OUT, dtype=np.uint8)
-    split[kept] = chosen
-    return split
-
-
-def _read_again(texts: Iterable[str], split: NDArray[np.uint8]) -> Iterator[tuple[str, int]]:
-    """The documents that are kept, and the place of each one's split in SPLITS."""
-    count = 0
-    for text in texts:
-        if count < len(split) and split[count] != _LEFT_OUT:
-            yield text, int(split[count])
-        count += 1
-    if count != len(split):
-        raise InputError(
-            f"a corpus of {len(split)} documents that had {count} when it was read again",
-            "one that does not change while it is read",
-            "import it again when nobody writes to it",
-        )
+        described = {"kind": KIND} if purpose == "encoder" else {"kind": KIND, _FOR: purpose}
+        write_manifest(folder / MANIFEST, {**described, **(info or {}), **counts})
+    return read_text_store(out, kind=kind, verify=False)
 
 
 def _batches(documents: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:

@@ -1,4 +1,4 @@
-"""Norms: root mean square without a weight (Zhang and Sennrich 2019, equation 4), layer norm with a weight and no bias.
+"""Norms: root mean square without and with a weight (Zhang and Sennrich 2019, equation 4), layer norm without a bias.
 
 Shapes: ... any leading dimensions, D width.
 """
@@ -32,3 +32,15 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, self.weight.shape, self.weight.to(x.dtype), None, self.eps)
+
+
+class RMSNorm(nn.Module):
+    """`rms_norm` times a weight, in the dtype of `x`. [..., D] -> [..., D]."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rms_norm(x, self.eps) * self.weight.to(x.dtype)

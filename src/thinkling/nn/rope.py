@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def rope_tables(position: Tensor, head_dim: int, base: float) -> tuple[Tensor, Tensor]:
-    """Cosine and signed sine of position * base^(-2i/E), each [S, E] in fp32; positions [S] integer.
+    """Cosine and signed sine of position * base^(-2i/E), each [..., S, E] in fp32; positions [..., S] integer.
 
     The sine of the first half carries the minus sign of the rotation, so that rotating is
     `x * cos + swap_halves(x) * sin`.
@@ -25,8 +25,8 @@ def rope_tables_2d(row: Tensor, column: Tensor, head_dim: int, base: float) -> t
 
 
 def _angles(position: Tensor, head_dim: int, base: float) -> Tensor:
-    inverse_frequency = base ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
-    return torch.outer(position.float(), inverse_frequency)
+    exponent = torch.arange(0, head_dim, 2, dtype=torch.float32, device=position.device) / head_dim
+    return position.float().unsqueeze(-1) * base**-exponent
 
 
 def _tables(angle: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,6 +34,6 @@ def _tables(angle: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate queries or keys [B, S, N, E] by their positions; tables [S, E]."""
+    """Rotate queries or keys [B, S, N, E] by their positions; tables [S, E], or [B, S, E] where rows differ."""
     swapped = torch.roll(x, x.shape[-1] // 2, dims=-1)
-    return torch.addcmul(x * cos[:, None], swapped, sin[:, None])
+    return torch.addcmul(x * cos.unsqueeze(-2), swapped, sin.unsqueeze(-2))

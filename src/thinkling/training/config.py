@@ -14,6 +14,8 @@ class TrainConfig:
 
     steps: int = 10_000
     """Optimiser steps; training ends here, or earlier at `time_limit_seconds`."""
+    accumulation: int = 1
+    """Parts of one step: gradients of so many batches are added before an update, where one large one does not fit."""
     learning_rate: float = 1e-4
     """Highest learning rate, reached after the warm-up."""
     warmup_steps: int = 100
@@ -62,7 +64,7 @@ class TrainConfig:
         Raises:
             InputError: naming the first field out of its range.
         """
-        for name in ("steps", "log_every"):
+        for name in ("steps", "accumulation", "log_every"):
             self._must(getattr(self, name) >= 1, name, "a whole number of at least 1")
         for name in (
             "learning_rate",

@@ -12,6 +12,7 @@ import gc
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -79,6 +80,13 @@ def wrapped(model: nn.Module, shard: Shard) -> Callable[..., Any]:
     option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     choices: dict[str, Any] = {option: False}
     return DistributedDataParallel(model, **choices)
+
+
+def kept_local(forward: Callable[..., Any]) -> AbstractContextManager[None]:
+    """A block in which backward passes add up gradients of this rank only, to be shared by a later one."""
+    if isinstance(forward, DistributedDataParallel):
+        return forward.no_sync()
+    return contextlib.nullcontext()
 
 
 def collect_wrappers(shard: Shard) -> None:

@@ -8,11 +8,12 @@ Shapes: B local slots of this rank (global batch size / ranks).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 S = TypeVar("S")
@@ -28,6 +29,20 @@ class Loss:
     """Scalar: the local number of rows (or tokens) that `total` sums over."""
     metrics: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     """Name -> (sum, count), detached scalars. The names are the same on every rank and at every step."""
+
+
+def added(losses: Sequence[Loss]) -> Loss:
+    """The loss of all parts of a step, without gradient."""
+    totals = torch.stack([loss.total.detach() for loss in losses])
+    counts = torch.stack([loss.count for loss in losses])
+    metrics = {
+        name: (
+            torch.stack([loss.metrics[name][0] for loss in losses]).sum(),
+            torch.stack([loss.metrics[name][1] for loss in losses]).sum(),
+        )
+        for name in losses[0].metrics
+    }
+    return Loss(total=totals.sum(), count=counts.sum(), metrics=metrics)
 
 
 @dataclass(frozen=True)
@@ -66,12 +81,12 @@ class Objective(Protocol[S]):
         ...
 
     def loss(self, forward: Callable[..., Any], state: S, step: int) -> tuple[S, Loss]:
-        """One step of training on the local slots.
+        """One step of training on the local slots; where gradients are accumulated, one part of a step.
 
         Args:
             forward: the model, or its DistributedDataParallel wrapper; call this for the pass with gradient.
             state: the local slots before the step; not changed.
-            step: number of this step, from 1.
+            step: number of this step, from 1; of this part, counted through all steps.
 
         Returns:
             the local slots after the step (detached) and the loss. A function of (seed, step, state) only.

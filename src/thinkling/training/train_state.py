@@ -134,6 +134,7 @@ def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
     identity = {key: value for key, value in config.items() if key not in ("training", "provenance")}
     for key in ("optimizer", "seed"):
         identity[f"training.{key}"] = training.get(key)
+    identity["training.accumulation"] = training.get("accumulation", 1)  # which batches a step has seen
     identity["training.ema"] = bool(training.get("ema_decay"))
     return identity | {"data_sha256": origin.get("data_sha256")}
 

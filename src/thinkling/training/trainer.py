@@ -1,8 +1,8 @@
 """The loop that trains every product: step, validate, save, resume, report.
 
-It sees an `Objective` only. Each step: the objective's loss as a sum, divided by the count of all ranks;
-backward; a verdict on whether the result is finite, the same on every rank; update at the rate of this step;
-average.
+It sees an `Objective` only. Each step: the objective's loss as a sum, of one or several parts, divided by the
+count of all parts and ranks; backward; a verdict on whether the result is finite, the same on every rank;
+update at the rate of this step; average.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from thinkling.training import distributed
 from thinkling.training.config import TrainConfig
 from thinkling.training.guards import StopRequest
 from thinkling.training.metrics import MetricSums
-from thinkling.training.objective import Loss, Objective, S
+from thinkling.training.objective import Loss, Objective, S, added
 from thinkling.training.report import write_report
 from thinkling.training.run_log import RunLog
 from thinkling.training.train_state import Progress, Stopped, check_same, checkpoint_to_resume
@@ -192,13 +192,9 @@ class Trainer(Generic[S]):
     def _step(self, stop: StopRequest) -> None:
         self.done.step += 1
         self.update.clear()
-        slots, loss = self.objective.loss(self.forward, self.slots, self.done.step)
-        total, count = self._agree(loss, stop)
-        # DDP averages the ranks' gradients; with this factor the average is that of the mean over all rows.
-        scaled = loss.total * (self.shard.world_size / max(count, 1.0))
-        scaled.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
+        slots, loss, finite = self._gradients(stop)
         norm = self.update.gradient_norm()
-        finite = math.isfinite(total) and self.update.gradients_finite(norm)
+        finite = finite and self.update.gradients_finite(norm)
         if sum(distributed.added_over_ranks([not finite], self.device)) > 0:
             self._skip(slots)
             return
@@ -208,6 +204,33 @@ class Trainer(Generic[S]):
         self.sums.add(
             {"loss": (loss.total, loss.count), "grad_norm": (norm, torch.ones_like(norm)), **loss.metrics}
         )
+
+    def _gradients(self, stop: StopRequest) -> tuple[S, Loss, bool]:
+        """Those of the mean over all rows of the step: its slots afterwards, its loss, whether that is finite.
+
+        DDP averages the ranks' gradients; times the number of ranks over the count of all rows, the average is the
+        gradient of the mean.
+        """
+        parts = self.config.accumulation
+        if parts == 1:
+            slots, loss = self.objective.loss(self.forward, self.slots, self.done.step)
+            total, count = self._agree(loss, stop)
+            self._backward(loss.total * (self.shard.world_size / max(count, 1.0)))
+            return slots, loss, math.isfinite(total)
+        slots, losses = self.slots, []
+        for part in range(1, parts + 1):
+            with nullcontext() if part == parts else distributed.kept_local(self.forward):
+                slots, loss = self.objective.loss(self.forward, slots, (self.done.step - 1) * parts + part)
+                self._backward(loss.total)
+            losses.append(loss)
+        loss = added(losses)
+        total, count = self._agree(loss, stop)
+        # Only now is it known how many rows (or tokens) all parts have.
+        self.update.scale_gradients(self.shard.world_size / max(count, 1.0))
+        return slots, loss, math.isfinite(total)
+
+    def _backward(self, loss: Tensor) -> None:
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
 
     def _agree(self, loss: Loss, stop: StopRequest) -> tuple[float, float]:
         """Loss and count of all ranks; on the way all take over rank 0's clock and anybody's wish to stop."""

@@ -34,6 +34,11 @@ class Update:
             optimizer.zero_grad(set_to_none=True)
         self.sparse.clear()
 
+    def scale_gradients(self, factor: float) -> None:
+        """Multiply the dense gradients. Of the sparse ones only the sign is used."""
+        gradients = [param.grad for param in self.model.parameters() if param.grad is not None]
+        torch._foreach_mul_(gradients, factor)
+
     def gradient_norm(self) -> Tensor:
         """Norm over the dense gradients before clipping, which happens in place if it is on; a scalar."""
         params = [param for param in self.model.parameters() if param.grad is not None]

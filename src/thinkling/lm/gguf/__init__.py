@@ -1,0 +1,1 @@
+"""The language model as one GGUF file for llama.cpp: written, loaded back there, and compared."""

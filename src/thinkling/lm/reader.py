@@ -1,0 +1,152 @@
+"""A decoder made ready for generation: the same function as `Decoder.read`, with fewer and faster operations.
+
+Weights are cast and laid out once; queries, keys and values come from one product, gate and up from another; queries
+and keys are normed and rotated together.
+
+Shapes: r rows, S positions, D width, V vocabulary, N query heads, K key and value heads, E head size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from thinkling.lm.model import Decoder, DecoderLayer
+from thinkling.nn.attention import attention_bias
+from thinkling.nn.causal_attention import attend_causally
+from thinkling.nn.kv_cache import CacheView, KVCache
+from thinkling.nn.norm import rms_norm
+from thinkling.nn.packed_product import Product, packed_product
+from thinkling.nn.rope import rope_tables, rotate
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layer:
+    """The weights of a layer, ready for use."""
+
+    first_norm: Tensor
+    """[D]"""
+    queries_keys_values: Product
+    """[..., D] -> [..., (N + 2 K) E]."""
+    head_norm: Tensor
+    """[N + K, E]"""
+    out: Product
+    """[..., N E] -> [..., D]."""
+    second_norm: Tensor
+    """[D]"""
+    gate_up: Product
+    """[..., D] -> [..., 2 I], I the inner width."""
+    down: Product
+    """[..., I] -> [..., D]."""
+
+
+class DecoderReader:
+    """Reads tokens with a decoder's weights as they are when this is made. No gradient flows."""
+
+    def __init__(self, model: Decoder) -> None:
+        """Copy, cast and lay out; the model stays as it is."""
+        config, dtype = model.config, model.compute_dtype
+        self.config, self.dtype, self.device = config, dtype, model.device
+        # On a CPU attention over keys and values in bf16 is slower than in fp32.
+        self._cache_dtype = torch.float32 if self.device.type == "cpu" else dtype
+        with torch.inference_mode():
+            self._layers = [_prepared(layer, dtype) for layer in model.model.layers]
+            self._embedding = model.model.embed_tokens.weight.detach().to(dtype, copy=True)
+            self._scores = packed_product(self._embedding)
+            self._norm = model.model.norm.weight.detach().to(dtype, copy=True)
+
+    def cache(self, rows: int, capacity: int) -> KVCache:
+        """Room for the keys and values of so many sequences of at most so many tokens."""
+        with torch.inference_mode():
+            return KVCache(
+                layers=self.config.num_layers,
+                rows=rows,
+                kv_heads=self.config.num_kv_heads,
+                head_dim=self.config.head_dim,
+                capacity=capacity,
+                dtype=self._cache_dtype,
+                device=self.device,
+            )
+
+    @torch.inference_mode()
+    def read(
+        self, inputs: Tensor, cache: KVCache, rows: slice | None = None, counts: Tensor | None = None
+    ) -> Tensor:
+        """Read on: the cached sequences followed by new tokens, whose keys and values are kept.
+
+        Args:
+            inputs: [r, S] the next tokens of each sequence.
+            cache: what has been read of each sequence; made by `cache`.
+            rows: which sequences of the cache; None: all of them.
+            counts: [r] how many of a row's tokens are real, the rest being padding at its end; None: all.
+
+        Returns:
+            [r, V] scores of the token that follows the last real one, in fp32.
+        """
+        config, eps = self.config, self.config.norm_eps
+        view = CacheView(cache, rows, inputs.shape[1])
+        cos, sin = rope_tables(view.positions, config.head_dim, config.rope_base)
+        rotary = cos.to(self.dtype), sin.to(self.dtype)
+        bias = attention_bias(view.allowed(), self._cache_dtype)
+        if counts is None:
+            counts = torch.full((len(inputs),), inputs.shape[1], device=self.device)
+        x = F.embedding(inputs, self._embedding)
+        for number, layer in enumerate(self._layers):
+            mixed = self._attended(layer, number, rms_norm(x, eps) * layer.first_norm, rotary, bias, view)
+            if number == len(self._layers) - 1:
+                # Of the last layer only the last real token is asked for.
+                last = torch.arange(len(x), device=self.device), counts - 1
+                mixed, x = mixed[last], x[last]
+            x = layer.out(mixed).add_(x)
+            gate, up = layer.gate_up(rms_norm(x, eps) * layer.second_norm).chunk(2, -1)
+            x = layer.down(F.silu(gate).mul_(up)).add_(x)
+        view.advance(counts)
+        return self._scores(rms_norm(x, eps) * self._norm).float()
+
+    def _attended(
+        self,
+        layer: _Layer,
+        number: int,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        bias: Tensor,
+        view: CacheView,
+    ) -> Tensor:
+        """What each position gathers from those it sees. [r, S, D] -> [r, S, N E]."""
+        config = self.config
+        queries, both = config.num_heads, config.num_heads + config.num_kv_heads
+        heads = layer.queries_keys_values(x).view(*x.shape[:2], -1, config.head_dim)
+        turned = rotate(rms_norm(heads[:, :, :both], config.norm_eps) * layer.head_norm, *rotary)
+        turned = turned.to(self._cache_dtype)
+        key, value = view.extend(
+            number,
+            turned[:, :, queries:].transpose(1, 2),
+            heads[:, :, both:].transpose(1, 2).to(self._cache_dtype),
+        )
+        mixed = attend_causally(turned[:, :, :queries].transpose(1, 2), key, value, bias)
+        return mixed.transpose(1, 2).reshape(*x.shape[:2], -1).to(self.dtype)
+
+
+def _prepared(layer: DecoderLayer, dtype: torch.dtype) -> _Layer:
+    attention, mlp = layer.self_attn, layer.mlp
+
+    def cast(*weights: Tensor) -> Tensor:
+        return torch.cat([weight.detach() for weight in weights]).to(dtype)
+
+    return _Layer(
+        first_norm=cast(layer.input_layernorm.weight),
+        queries_keys_values=packed_product(
+            cast(attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight)
+        ),
+        head_norm=torch.stack(
+            [cast(attention.q_norm.weight)] * attention.heads
+            + [cast(attention.k_norm.weight)] * attention.kv_heads
+        ),
+        out=packed_product(cast(attention.o_proj.weight)),
+        second_norm=cast(layer.post_attention_layernorm.weight),
+        gate_up=packed_product(cast(mlp.gate_proj.weight, mlp.up_proj.weight)),
+        down=packed_product(cast(mlp.down_proj.weight)),
+    )

@@ -1,0 +1,141 @@
+"""What every language model's run folder holds beside its weights: settings and the tokenizer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from thinkling.artifacts.hub import fetched
+from thinkling.artifacts.run_folder import find_model_folder, read_config
+from thinkling.data.chat_tokenizer import ChatTokenizer
+from thinkling.errors import InputError, nearest
+from thinkling.lm.config import DecoderConfig
+from thinkling.lm.hf_files import hf_config
+
+TOKENIZER = "tokenizer.json"
+"""Name of the tokenizer's file."""
+
+PRODUCT = ARCHITECTURE = "lm"
+PRETRAINING = "pretraining"
+CHAT = "chat"
+STAGES = (PRETRAINING, CHAT)
+"""How far a language model has been trained, by the name in config.json: on plain text, or on conversations too."""
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFiles:
+    """A run folder that has been read, weights excepted."""
+
+    folder: Path
+    """The model folder: the run itself or one of its checkpoints."""
+    config: dict[str, Any]
+    """All of config.json."""
+    tokenizer: ChatTokenizer
+    """How the model cuts text."""
+    model: DecoderConfig
+    """Its architecture."""
+
+    @property
+    def stage(self) -> str:
+        """How far the model has been trained: one of `STAGES`."""
+        return str(self.config["task"]["name"])
+
+
+def description(
+    model: DecoderConfig, stage: str, objective: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What config.json says of a run, besides training settings and provenance.
+
+    Transformers' keys for the same architecture stand beside ours, so that the folder opens there too.
+
+    Args:
+        model: the architecture.
+        stage: one of `STAGES`.
+        objective: what was learned from, and how.
+    """
+    return {
+        **hf_config(model),
+        "product": PRODUCT,
+        "architecture": ARCHITECTURE,
+        "model": asdict(model),
+        "task": {"name": stage},
+        "objective": dict(objective or {}),
+    }
+
+
+def read_run(run: str | Path, stage: str | None = None) -> RunFiles:
+    """The settings and the tokenizer of a run.
+
+    Args:
+        run: a run folder, a checkpoint inside one, a folder written by `save_pretrained`, or an `hf://` address.
+        stage: how far the model must have been trained; None: any of `STAGES`.
+
+    Raises:
+        InputError: a file is missing, damaged or does not fit the others, or the run is of another kind.
+    """
+    place = fetched(run)
+    folder = find_model_folder(place)
+    config = read_config(folder)
+    _check_kind(folder, config, stage)
+    model = settings_of(DecoderConfig, config["model"], "model")
+    tokenizer = ChatTokenizer.load(_tokenizer_file(place, folder))
+    if tokenizer.vocab_size != model.vocab_size:
+        raise InputError(
+            f"{folder}: a tokenizer of {tokenizer.vocab_size} tokens",
+            f"{model.vocab_size}, as the model has",
+            f"use the {TOKENIZER} that the model was trained with",
+        )
+    return RunFiles(folder=folder, config=config, tokenizer=tokenizer, model=model)
+
+
+def settings_of(kind: type[S], settings: Mapping[str, Any], where: str) -> S:
+    """A config dataclass from a section of config.json.
+
+    Raises:
+        InputError: an unknown setting, with the nearest known one.
+    """
+    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # a dataclass, by contract
+    if not isinstance(settings, Mapping):
+        raise InputError(f"{where} {settings!r} in config.json", "an object", "use another checkpoint or run")
+    for key in settings:
+        if key not in known:
+            raise InputError(f"{where}.{key} in config.json", ", ".join(known), nearest(key, known))
+    return kind(**settings)
+
+
+def _check_kind(folder: Path, config: Mapping[str, Any], stage: str | None) -> None:
+    where = folder / "config.json"
+    for key, allowed in (("product", PRODUCT), ("architecture", ARCHITECTURE)):
+        if config.get(key) != allowed:
+            raise InputError(f"{key} {config.get(key)!r} in {where}", allowed, "use a language model's run")
+    for key in ("model", "task"):
+        if key not in config:
+            raise InputError(
+                f"{where} without {key!r}", "the config of a language model's run", "use a run folder"
+            )
+    found = config["task"].get("name") if isinstance(config["task"], Mapping) else config["task"]
+    wanted = STAGES if stage is None else (stage,)
+    if found not in wanted:
+        raise InputError(
+            f"a run of the stage {found!r}",
+            " or ".join(map(repr, wanted)),
+            "train it on conversations first: thinkling train lm-sft" if stage == CHAT else "use another run",
+        )
+
+
+def _tokenizer_file(place: Path, folder: Path) -> Path:
+    """Beside the weights, or in the run folder that a checkpoint belongs to."""
+    run = folder.parent.parent if folder.parent.name == "checkpoints" else folder
+    for candidate in (folder / TOKENIZER, place / TOKENIZER, run / TOKENIZER):
+        if candidate.exists():
+            return candidate
+    raise InputError(
+        f"{place / TOKENIZER} is missing",
+        "a run folder with the tokenizer that the model was trained with",
+        f"copy the run's {TOKENIZER} there",
+    )

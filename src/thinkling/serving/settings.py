@@ -1,0 +1,59 @@
+"""What the person who starts the server decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from thinkling.errors import InputError
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+"""Names under which a machine reaches itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """Limits and defaults of a server."""
+
+    model_name: str = "thinkling"
+    """The name by which clients ask for the model."""
+    slots: int = 64
+    """Sequences generated at once; further ones wait."""
+    max_waiting: int = 256
+    """Sequences that may wait for a slot; beyond, a client is told to come back (503)."""
+    max_body_bytes: int = 1 << 20
+    """Longest body of a request, in bytes."""
+    max_choices: int = 16
+    """Most answers to one request (`n`)."""
+    max_tokens: int = 0
+    """Most tokens of an answer, also where a request asks for more; 0: as many as the context has room for."""
+    temperature: float = 0.0
+    """Where a request names none; 0: always the likeliest token."""
+    think_budget: int | None = None
+    """Most tokens of reasoning, where a request names no budget; None: no limit."""
+    allowed_hosts: tuple[str, ...] = LOOPBACK_HOSTS
+    """What a request may call this server by (its Host header); empty: anything.
+
+    A browser that was tricked into taking another name for this machine (DNS rebinding) is turned away.
+    """
+
+    def __post_init__(self) -> None:
+        """Refuses settings that cannot work.
+
+        Raises:
+            InputError: naming the first one out of its range.
+        """
+        for name, least in (
+            ("slots", 1),
+            ("max_waiting", 0),
+            ("max_body_bytes", 1),
+            ("max_choices", 1),
+            ("max_tokens", 0),
+        ):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} {getattr(self, name)}", f"{least} or more", f"set another {name}")
+        if not 0 <= self.temperature <= 2:
+            raise InputError(f"temperature {self.temperature}", "0 to 2", "set another temperature")
+        if self.think_budget is not None and self.think_budget < 0:
+            raise InputError(f"think_budget {self.think_budget}", "0 or more", "set another think_budget")
+        if not self.model_name.strip():
+            raise InputError("an empty model_name", "a name", "name the model")
