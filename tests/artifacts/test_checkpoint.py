@@ -116,9 +116,9 @@ def test_full_disk(tmp_path, monkeypatch, error, at_file):
     calls = []
     real = weights.save_file
 
-    def full(tensors, path):
+    def full(tensors, path, metadata):
         calls.append(path)
-        real(tensors, path)
+        real(tensors, path, metadata)
         if len(calls) == at_file:
             raise error
 
@@ -192,7 +192,7 @@ def test_publish_on_a_full_disk(tmp_path, monkeypatch):
     """The checkpoint stays loadable and is named."""
     save(tmp_path, 1, "best")
 
-    def full(tensors, path):
+    def full(tensors, path, metadata):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(weights, "save_file", full)

@@ -22,8 +22,8 @@ from thinkling.lm.objective import next_token_loss
 from thinkling.training.config import TrainConfig
 from thinkling.training.update import Update
 torch.set_num_threads(1)
-config = DecoderConfig(vocab_size=8192, max_length=256, hidden_size=128, num_layers=2, num_heads=4,
-                       num_kv_heads=2, head_dim=32, inner_size=384)
+config = DecoderConfig(vocab_size=8192, max_length=256, hidden_size=256, num_layers=3, num_heads=4,
+                       num_kv_heads=2, head_dim=64, inner_size=768)
 model = Decoder(config, torch.Generator().manual_seed(0))
 update = Update(model, TrainConfig(optimizer="adamw"))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

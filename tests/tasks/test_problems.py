@@ -141,6 +141,8 @@ def test_one_number_with_groups_of_three_is_a_number() -> None:
     assert same_number("1234567", "1,234,567")
     assert same_number("-12", "−12")
     assert same_number("12", "012")
+    assert same_number("1,235", "1235")
+    assert not same_number("many", "many")
     assert not same_number("12", "1 2")
     assert not same_number("12", "12.5")
     assert not same_number("12", "12, 12")

@@ -171,7 +171,7 @@ def test_full_disk(tmp_path, monkeypatch):
     saves = []
     real = weights.save_file
 
-    def save_file(tensors, path):
+    def save_file(tensors, path, **_):
         saves.append(path)
         if len(saves) > 9:
             raise OSError(errno.ENOSPC, "No space left on device")

@@ -11,6 +11,8 @@ import tyro
 from thinkling.cli.arguments import CommandArguments, Subcommand
 from thinkling.cli.eval import examples_for
 from thinkling.cli.eval_text import scored_rows, with_threshold
+from thinkling.lm.generation_benchmark import bench_generation
+from thinkling.lm.training_benchmark import bench_training as lm_training
 from thinkling.puzzles.benchmarks import PUBLISHED_SIZES, bench_adaptive, bench_training
 from thinkling.puzzles.load import load
 from thinkling.thinking_bert import benchmarks as text_benchmarks
@@ -101,6 +103,44 @@ class TextHaltingArguments(CommandArguments):
     """auto, cpu, cuda or mps."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LanguageTrainArguments(CommandArguments):
+    """A training step of the language model beside a plain loop over Transformers' Qwen3 of the same size."""
+
+    size: Literal["1m", "5m", "15m", "50m"] = "5m"
+    """Which preset."""
+    batch_size: int = 16
+    """Rows."""
+    length: int = 256
+    """Tokens of a row."""
+    steps: int = 8
+    """Measured steps of each."""
+    compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Dtype of matrix products of both."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateArguments(CommandArguments):
+    """Generation for many sequences at once, beside Transformers' `generate` with the same weights."""
+
+    size: Literal["1m", "5m", "15m", "50m"] = "5m"
+    """Which preset."""
+    sequences: int = 64
+    """Sequences at once."""
+    new_tokens: int = 64
+    """Tokens that each gets."""
+    repeats: int = 3
+    """Rounds; the best time of each counts."""
+    compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Dtype of our matrix products."""
+    transformers_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Dtype of theirs."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+
 def bench_train(arguments: TrainArguments) -> dict[str, Any]:
     """Measure training."""
     sizes = PUBLISHED_SIZES if arguments.model == "all" else (arguments.model,)
@@ -144,6 +184,31 @@ def bench_text_halting(arguments: TextHaltingArguments) -> dict[str, Any]:
     )
 
 
+def bench_language_training(arguments: LanguageTrainArguments) -> dict[str, Any]:
+    """Measure training of the language model."""
+    return lm_training(
+        arguments.size,
+        batch_size=arguments.batch_size,
+        length=arguments.length,
+        steps=arguments.steps,
+        device=arguments.device,
+        compute_dtype=arguments.compute_dtype,
+    )
+
+
+def bench_language_generation(arguments: GenerateArguments) -> dict[str, Any]:
+    """Measure generation."""
+    return bench_generation(
+        arguments.size,
+        sequences=arguments.sequences,
+        new_tokens=arguments.new_tokens,
+        repeats=arguments.repeats,
+        device=arguments.device,
+        compute_dtype=arguments.compute_dtype,
+        transformers_dtype=arguments.transformers_dtype,
+    )
+
+
 SUBCOMMANDS = {
     "train": Subcommand(
         arguments=TrainArguments,
@@ -169,5 +234,15 @@ SUBCOMMANDS = {
         arguments=FillArguments,
         run=bench_fill,
         summary="masks filled a second by a trained Thinking-BERT",
+    ),
+    "lm-train": Subcommand(
+        arguments=LanguageTrainArguments,
+        run=bench_language_training,
+        summary="training speed of the language model beside a plain loop over Transformers' model",
+    ),
+    "lm-generate": Subcommand(
+        arguments=GenerateArguments,
+        run=bench_language_generation,
+        summary="64 sequences at once beside Transformers' generate",
     ),
 }

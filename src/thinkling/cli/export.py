@@ -79,7 +79,7 @@ class GgufArguments(CommandArguments):
     text: Path | None = None
     """What perplexity is measured on (.txt, .jsonl, or a folder); text of our own where not given."""
     only_type: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Measure perplexity with bf16 and this type only, which saves time and disk space with a large model."""
+    """Compare and measure bf16 and this type only, which saves time and disk space with a large model."""
 
 
 def gguf(arguments: GgufArguments) -> Report:
@@ -139,7 +139,7 @@ def _compared(
     for name, value in plain(values).items():
         if name not in ("table", "faults", "note"):
             facts.add_row(name.replace("_", " "), in_words(value))
-    text = Group(facts, *([] if table is None else ["", table]))
+    text = facts if table is None else Group(facts, "", table)
     return Report(values=values, text=text, exit_code=1 if written.faults else 0)
 
 

@@ -44,8 +44,12 @@ COMMANDS: Mapping[str, Command] = {
     "encode": Command("encode", "turn texts into vectors with a Thinking-BERT"),
     "generate": Command("generate", "let a language model answer a prompt, with its reasoning"),
     "chat": Command("chat", "talk with a language model in the terminal"),
-    "serve": Command("serve", "answer over HTTP as OpenAI's interface does, on this machine only unless told"),
-    "lm": Command("lm", "plan a language model, train its tokenizer, clean its corpus, or all of it in minutes"),
+    "serve": Command(
+        "serve", "answer over HTTP as OpenAI's interface does, on this machine only unless told"
+    ),
+    "lm": Command(
+        "lm", "plan a language model, train its tokenizer, clean its corpus, or all of it in minutes"
+    ),
     "export": Command("export", "write a model in another format and compare it with the original"),
     "import": Command("import_weights", "turn an official HRM or TRM checkpoint into a run folder"),
     "bench": Command("bench", "measure training speed or what adaptive halting saves"),

@@ -1,1 +1,1 @@
-"""The native small language model: architecture, pre-training, fine-tuning with a chain of thought, generation, export."""
+"""The native small language model: from raw text to answers with their reasoning, here and in llama.cpp."""

@@ -50,8 +50,8 @@ def write_problems(
             made = problems(names, seed, 0, count, split)
             with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
                 file.writelines(json_lines(made, reasoning=reasoning))
-        info = {"kind": KIND, "tasks": list(names), "seed": seed, **dict(zip(SPLITS, counts, strict=True))}
-        return write_manifest(folder / MANIFEST, info)
+        made_of = {"kind": KIND, "tasks": list(names), "seed": seed, "counts": list(counts)}
+        return write_manifest(folder / MANIFEST, made_of)
 
 
 def json_lines(made: Iterable[Problem], *, reasoning: bool = True) -> Iterator[str]:

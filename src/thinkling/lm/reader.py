@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from thinkling.lm.model import Decoder, DecoderLayer
 from thinkling.nn.attention import attention_bias
@@ -130,7 +130,8 @@ class DecoderReader:
         return mixed.transpose(1, 2).reshape(*x.shape[:2], -1).to(self.dtype)
 
 
-def _prepared(layer: DecoderLayer, dtype: torch.dtype) -> _Layer:
+def _prepared(layer: nn.Module, dtype: torch.dtype) -> _Layer:
+    assert isinstance(layer, DecoderLayer)
     attention, mlp = layer.self_attn, layer.mlp
 
     def cast(*weights: Tensor) -> Tensor:

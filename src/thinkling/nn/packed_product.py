@@ -26,8 +26,8 @@ _ROWS_IN_MIND = 64
 def packed_product(weight: Tensor) -> Product:
     """The product with a copy of a weight [O, I], in its dtype; an ordinary product where PyTorch cannot lay it out.
 
-    It calls the operators that PyTorch's own compiler uses for frozen weights, and they are tried before they are relied
-    on. No gradient flows.
+    It calls the operators that PyTorch's own compiler uses for frozen weights, and they are tried before they are
+    relied on. No gradient flows.
     """
     weight = weight.detach()
     library: Any = torch.backends.mkldnn

@@ -127,10 +127,16 @@ TASKS = (Sum(), Difference(), Product())
 
 def same_number(expected: str, given: str) -> bool:
     """Whether a text is one whole number, digits perhaps in groups of three, and the expected one."""
-    found = given.strip().rstrip(".")
-    if _NUMBER.fullmatch(found) is None:
-        return False
-    return int(re.sub("[ ,]", "", found).replace("−", "-")) == int(expected)
+    found, wanted = _whole_number(given), _whole_number(expected)
+    return found is not None and found == wanted
+
+
+def _whole_number(text: str) -> int | None:
+    """The number that a text is; None where it is anything else."""
+    text = text.strip().rstrip(".")
+    if _NUMBER.fullmatch(text) is None:
+        return None
+    return int(re.sub("[ ,]", "", text).replace("−", "-"))
 
 
 def spelled_or_not(rng: random.Random, number: int) -> str:

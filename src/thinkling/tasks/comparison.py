@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from thinkling.tasks.arithmetic import same_number, spelled_or_not
@@ -94,14 +95,13 @@ class Count:
         """A list drawn from a generator."""
         numbers = [rng.randrange(100) for _ in range(rng.randint(3, self.longest))]
         limit = rng.randrange(10, 90)
-        condition, holds = rng.choice(
-            [
-                ("even", lambda number: number % 2 == 0),
-                ("odd", lambda number: number % 2 == 1),
-                (f"above {limit}", lambda number: number > limit),
-                (f"below {limit}", lambda number: number < limit),
-            ]
-        )
+        conditions: dict[str, Callable[[int], bool]] = {
+            "even": lambda number: number % 2 == 0,
+            "odd": lambda number: number % 2 == 1,
+            f"above {limit}": lambda number: number > limit,
+            f"below {limit}": lambda number: number < limit,
+        }
+        condition, holds = rng.choice([*conditions.items()])
         listed = ", ".join(map(str, numbers))
         question = rng.choice(
             ("How many of {0} are {1}?", "Count the numbers that are {1}: {0}.", "Of {0}, how many are {1}?")

@@ -33,7 +33,10 @@ class Problem:
 class ProblemTask(Protocol):
     """A family of generated problems, and who judges an answer to one."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in files and on the command line."""
+        ...
 
     def problem(self, rng: random.Random) -> Problem:
         """A problem drawn from a generator."""

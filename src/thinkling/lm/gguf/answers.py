@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from thinkling.lm.engine import GenerationEngine
 from thinkling.lm.gguf.llama_runtime import LlamaCpp
+from thinkling.lm.gguf.verify import threads
 from thinkling.lm.language_model import LanguageModel
 from thinkling.lm.request import Request
 
@@ -49,7 +48,7 @@ def answers_agree(
     ours = [done.tokens for done in _rounded(model).run([_request(each, max_tokens) for each in prompts])]
     context = max(map(len, prompts)) + max_tokens
     start = time.perf_counter()
-    with LlamaCpp(path, context, torch.get_num_threads()) as llama:
+    with LlamaCpp(path, context, threads(model.architecture)) as llama:
         theirs = [llama.greedy(prompt, max_tokens) for prompt in prompts]
     seconds = time.perf_counter() - start
     answers = tuple(_answer(model, tokens) for tokens in theirs)

@@ -14,7 +14,7 @@ from thinkling.artifacts.hub import fetched
 from thinkling.artifacts.run_folder import cannot_write
 from thinkling.artifacts.weights import load_into, read_model_weights
 from thinkling.errors import InputError
-from thinkling.lm.gguf.fields import BLOCKS, TYPES, GgufType, check_type
+from thinkling.lm.gguf.fields import BLOCKS, TYPES, GgufType, StoredType, check_type
 from thinkling.lm.gguf.llama_runtime import llama_cpp_or_none, needed_llama_cpp, quantise
 from thinkling.lm.gguf.samples import prompts, text_to_predict
 from thinkling.lm.gguf.verify import Comparison, Logits, compare, first, predicted, predicted_by
@@ -61,6 +61,11 @@ class GgufExport:
     """The type."""
     tolerance: float | None = None
     """Largest difference that counts as equal."""
+    rms_diff: float | None = None
+    """Root mean square of these differences."""
+    unrounded_diff: float | None = None
+    """Largest difference of a logit between the run in fp32 and llama.cpp with the same fields and fp32 weights; None
+    where no such file was made for the time of the comparison."""
     strings: int = 0
     """Strings whose tokens were compared."""
     greedy_tokens: int = 0
@@ -86,7 +91,8 @@ def export_gguf(
 ) -> GgufExport:
     """Write the model of a run as GGUF, open the file in llama.cpp, and compare.
 
-    Whatever the type, a bf16 file is compared too: a quantised one is made of the same fields and names.
+    Whatever the type, a file with unrounded weights and a bf16 one are made and compared too: they have the same fields
+    and names, and no rounding can hide a mistake in the first.
 
     Args:
         run: a run folder, a checkpoint inside one, or an `hf://` address.
@@ -94,7 +100,8 @@ def export_gguf(
         kind: how matrices are stored.
         fall_back: for q4_k_m, store matrices whose rows are no multiple of 256 in llama.cpp's next finer type.
         text: what perplexity is measured on, in any form that a corpus may have; text of our own where not given.
-        every_type: measure perplexity with every type that the shapes allow, rather than with bf16 and this one.
+        every_type: measure perplexity with every type that the shapes allow, and make the file with unrounded weights;
+            otherwise only bf16 and this type are compared.
 
     Raises:
         InputError: no such run, one of another kind, a type that a matrix does not allow, a missing package, or a
@@ -132,7 +139,7 @@ class _Source:
     weights: dict[str, Tensor]
     name: str
 
-    def write(self, path: Path, kind: GgufType, folder: Path) -> None:
+    def write(self, path: Path, kind: StoredType, folder: Path) -> None:
         """Write a file of a type; q4_k_m by way of a bf16 one in a folder for such things."""
         if kind != "q4_k_m":
             write_gguf(path, self.weights, self.files.model, self.files.tokenizer, kind, self.name)
@@ -156,27 +163,23 @@ def _compared(
     chat = source.files.stage == CHAT
     texts = first(text_to_predict(tokenizer, chat=chat, source=text), PREDICTED_TOKENS)
     asked = prompts(tokenizer, chat=chat)
-    found: dict[GgufType, Comparison] = {}
     run = predicted(_logits(source.network()), config, texts)
     size = sum(weight.nbytes for weight in source.weights.values())
     rows = [TypeRow(kind="run", bytes=size, perplexity=run.perplexity, same_token=1.0)]
+    found: dict[StoredType, Comparison] = {}
     for other in _types(source, kind, every_type=every_type):
         file = path if other == kind else folder / f"{other}.gguf"
         if not file.exists():
             source.write(file, other, folder)
-        if other in ("bf16", kind):
+        if other in ("f32", "bf16", kind):
             found[other] = compare(
                 file, other, config, source.weights, tokenizer, prompts=asked, texts=texts, cut=other == kind
             )
-        prediction = predicted_by(file, config, texts)
-        rows.append(
-            TypeRow(
-                kind=other,
-                bytes=file.stat().st_size,
-                perplexity=prediction.perplexity,
-                same_token=float((prediction.likeliest == run.likeliest).double().mean()),
-            )
-        )
+        if other != "f32":
+            prediction = predicted_by(file, config, texts)
+            same = float((prediction.likeliest == run.likeliest).double().mean())
+            written = file.stat().st_size
+            rows.append(TypeRow(kind=other, bytes=written, perplexity=prediction.perplexity, same_token=same))
         if other not in ("bf16", kind):
             file.unlink()
     faults = tuple(fault for comparison in found.values() for fault in comparison.faults)
@@ -188,6 +191,8 @@ def _compared(
         checked=not faults,
         kind=kind,
         tolerance=own.tolerance,
+        rms_diff=own.rms_diff,
+        unrounded_diff=found["f32"].max_abs_diff if "f32" in found else None,
         strings=own.strings,
         greedy_tokens=own.greedy_tokens,
         greedy_ties=own.greedy_ties,
@@ -196,16 +201,16 @@ def _compared(
     )
 
 
-def _types(source: _Source, kind: GgufType, *, every_type: bool) -> Sequence[GgufType]:
-    """The types of the table, the larger files first."""
+def _types(source: _Source, kind: GgufType, *, every_type: bool) -> Sequence[StoredType]:
+    """The types to compare and to measure, the larger files first."""
     config = source.files.model
     sizes = (config.hidden_size, config.inner_size, config.num_heads * config.head_dim)
-    fitting: list[GgufType] = [
+    fitting: list[StoredType] = [
         other
         for other in TYPES
         if other in ("bf16", kind) or (every_type and all(size % BLOCKS[other] == 0 for size in sizes))
     ]
-    return fitting
+    return ["f32", *fitting] if every_type else fitting
 
 
 def _weights(files: RunFiles) -> dict[str, Tensor]:

@@ -19,6 +19,10 @@ GgufType = Literal["bf16", "f16", "q8_0", "q4_k_m", "q4_0"]
 """How the matrices are stored, by llama.cpp's names."""
 TYPES: Mapping[GgufType, int] = {"bf16": 32, "f16": 1, "q8_0": 7, "q4_k_m": 15, "q4_0": 2}
 """Every type with its number in `general.file_type` (llama.h, `llama_ftype`)."""
+StoredType = GgufType | Literal["f32"]
+"""The types that a file may have on the way, unrounded weights included."""
+FILE_TYPES: Mapping[str, int] = {"f32": 0, **{str(kind): number for kind, number in TYPES.items()}}
+"""Their numbers."""
 BLOCKS: Mapping[GgufType, int] = {"bf16": 1, "f16": 1, "q8_0": 32, "q4_k_m": 256, "q4_0": 32}
 """Values that share a scale, which a row must be a multiple of."""
 
@@ -61,9 +65,10 @@ def check_type(kind: str, config: DecoderConfig, *, fall_back: bool = False) -> 
     Raises:
         InputError: an unknown type, or a matrix whose rows the type's blocks do not divide, by its name.
     """
-    if kind not in TYPES:
+    blocks = {str(known): size for known, size in BLOCKS.items()}
+    if kind not in blocks:
         raise InputError(f"--type {kind}", ", ".join(TYPES), nearest(kind, TYPES))
-    block = 32 if fall_back and kind == "q4_k_m" else BLOCKS[kind]
+    block = 32 if fall_back and kind == "q4_k_m" else blocks[kind]
     rows = {
         "token_embd.weight": config.hidden_size,
         "blk.0.attn_output.weight": config.num_heads * config.head_dim,
@@ -82,13 +87,13 @@ def check_type(kind: str, config: DecoderConfig, *, fall_back: bool = False) -> 
         )
 
 
-def model_fields(config: DecoderConfig, name: str, kind: GgufType) -> dict[str, Any]:
+def model_fields(config: DecoderConfig, name: str, kind: StoredType) -> dict[str, Any]:
     """What llama.cpp must know of the architecture; whole numbers are 32 bits unsigned in the file."""
     return {
         "general.architecture": "qwen3",
         "general.type": "model",
         "general.name": name,
-        "general.file_type": TYPES[kind],
+        "general.file_type": FILE_TYPES[kind],
         "general.quantization_version": 2,
         "qwen3.vocab_size": config.vocab_size,
         "qwen3.context_length": config.max_length,

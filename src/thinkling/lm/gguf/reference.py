@@ -38,6 +38,12 @@ ROUNDING: Mapping[str, float] = {
 }
 """How far a type may be from what was stored, as a share of its root mean square: several times what is usual."""
 
+_EIGHT_BITS: Mapping[str, tuple[int, torch.dtype]] = {
+    **dict.fromkeys(("Q8_0", "Q5_0", "Q4_0"), (32, torch.float16)),
+    **dict.fromkeys(("Q4_K", "Q5_K", "Q6_K"), (256, torch.float32)),
+}
+"""By type of the matrix, for activations in eight bits: how many share a scale, and the dtype of that."""
+
 
 def stored_tensors(path: Path) -> dict[str, tuple[str, Tensor]]:
     """The type and the values, in fp32, of every tensor of a GGUF file, by llama.cpp's name."""
@@ -104,15 +110,12 @@ def rounded(x: Tensor, matrix: str) -> Tensor:
         return x
     if matrix in ("F16", "BF16"):
         return x.to(torch.float16 if matrix == "F16" else torch.bfloat16).float()
-    if matrix in ("Q8_0", "Q5_0", "Q4_0"):
-        blocks = x.unflatten(-1, (-1, 32))
+    if matrix in _EIGHT_BITS:
+        values, scale_type = _EIGHT_BITS[matrix]
+        blocks = x.reshape(*x.shape[:-1], -1, values)
         scale = blocks.abs().amax(-1, keepdim=True) / 127
         whole = (blocks * torch.where(scale > 0, 1 / scale, 0)).round()
-        return (whole * scale.half().float()).flatten(-2)
-    if matrix in ("Q4_K", "Q5_K", "Q6_K"):
-        blocks = x.unflatten(-1, (-1, 256))
-        scale = blocks.abs().amax(-1, keepdim=True) / 127
-        return ((blocks * torch.where(scale > 0, 1 / scale, 0)).round() * scale).flatten(-2)
+        return (whole * scale.to(scale_type).float()).reshape(x.shape)
     raise ThinklingError(f"a matrix of the type {matrix}, whose arithmetic is not known here")
 
 

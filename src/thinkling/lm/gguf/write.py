@@ -17,10 +17,16 @@ from thinkling.artifacts.run_folder import cannot_write, write_whole
 from thinkling.data.chat_tokenizer import ChatTokenizer
 from thinkling.errors import InputError
 from thinkling.lm.config import DecoderConfig
-from thinkling.lm.gguf.fields import GgufType, model_fields, tensor_name, tokenizer_fields
+from thinkling.lm.gguf.fields import StoredType, model_fields, tensor_name, tokenizer_fields
 
-_MATRICES: Mapping[GgufType, str] = {"bf16": "BF16", "f16": "F16", "q8_0": "Q8_0", "q4_0": "Q4_0"}
-EMBEDDINGS: Mapping[GgufType, str] = {**_MATRICES, "q4_0": "Q8_0"}
+_MATRICES: Mapping[StoredType, str] = {
+    "f32": "F32",
+    "bf16": "BF16",
+    "f16": "F16",
+    "q8_0": "Q8_0",
+    "q4_0": "Q4_0",
+}
+EMBEDDINGS: Mapping[StoredType, str] = {**_MATRICES, "q4_0": "Q8_0"}
 """The type of the embedding table, which is the output layer too: in eight bits even where the rest has four."""
 
 
@@ -29,7 +35,7 @@ def write_gguf(
     weights: Mapping[str, Tensor],
     config: DecoderConfig,
     tokenizer: ChatTokenizer,
-    kind: GgufType,
+    kind: StoredType,
     name: str,
 ) -> None:
     """Write a model, whole or not at all; an existing file is replaced.
@@ -84,7 +90,7 @@ def needed_gguf() -> Any:
         ) from None
 
 
-def _types(name: str, kind: GgufType) -> str:
+def _types(name: str, kind: StoredType) -> str:
     return (EMBEDDINGS if name == "model.embed_tokens.weight" else _MATRICES)[kind]
 
 
