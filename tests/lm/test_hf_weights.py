@@ -18,6 +18,7 @@ from thinkling.lm import hf_weights
 from thinkling.lm.config import DecoderConfig
 from thinkling.lm.hf_files import hf_config
 from thinkling.lm.hf_weights import decoder_config, export_hf, import_hf
+from thinkling.lm.model import Decoder
 from thinkling.lm.run_files import PRETRAINING, read_run
 
 sys.path.insert(0, str(Path(__file__).parent / "gguf"))
@@ -137,6 +138,20 @@ def test_there_and_back(run: Path, tmp_path: Path) -> None:
         assert weights.keys() == own.keys()
         assert all(torch.equal(weights[name], value) for name, value in own.items())
     assert (read_run(tmp_path / "back").stage, read_run(tmp_path / "again").stage) == (PRETRAINING, "chat")
+
+
+@pytest.mark.usefixtures("fewer")
+def test_the_import_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    export_hf(run, tmp_path / "hf")
+    out = tmp_path / "back"
+    words = ["import", "hf", str(tmp_path / "hf"), "--out", str(out), "--stage", PRETRAINING, "--json"]
+    assert main(words) == 0
+    with torch.device("meta"):
+        params = Decoder(SIZES).params
+    assert json.loads(capsys.readouterr().out) == {"run": str(out), "params": params, "unmatched": []}
+    assert read_run(out).model == read_run(run).model
+    assert main([*words, "--data", str(tmp_path)]) == 2
+    assert "--data or --reset-puzzle-embedding for a language model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -106,22 +106,24 @@ def test_ties_go_to_the_first_token():
     assert right.tolist() == [True, False]
 
 
-_PEAK = """
-import resource, sys, torch
+_PEAK = r"""
+import re, sys, torch
 from thinkling.nn.linear_cross_entropy import linear_cross_entropy
 torch.set_num_threads(1)
+def peak():  # of this process alone; getrusage would begin with that of its parent
+    return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1])
 rows, width, vocab = 4096, 64, 8192
 hidden = torch.randn(rows, width, requires_grad=True)
 weight = torch.randn(vocab, width, requires_grad=True)
 labels = torch.randint(vocab, (rows,))
 linear_cross_entropy(hidden[:8], weight, labels[:8])[0].backward()  # what torch itself needs
 weight.grad = hidden.grad = None
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 if sys.argv[1] == "chunked":
     linear_cross_entropy(hidden, weight, labels)[0].backward()
 else:
     torch.nn.functional.cross_entropy(hidden @ weight.T, labels, reduction="sum").backward()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print((peak() - before) * 1024)
 """
 
 
@@ -134,5 +136,5 @@ def test_memory_does_not_grow_with_rows_times_vocabulary():
         )
         grown[kind] = int(done.stdout)
     scores = 4096 * 8192 * 4
-    assert grown["dense"] > 1.3 * scores
+    assert grown["dense"] > 1.9 * scores
     assert grown["chunked"] < 0.5 * scores

@@ -72,6 +72,7 @@ class SmallObjective:
     """Learns the sum of an item's numbers over several steps with a carry."""
 
     validation_metric = "closeness"
+    counted = "examples"
     held_out = True
 
     def __init__(self, shard: Shard = ALONE, batch_size: int = 8, seed: int = 0, size: int = WIDTH) -> None:

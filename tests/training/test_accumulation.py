@@ -18,6 +18,7 @@ class UnevenObjective:
     """Part number n of a training run has the n-th rows of a table; some parts have one row, others three."""
 
     validation_metric = "score"
+    counted = "examples"
     held_out = True
 
     def __init__(self, parts: int, *, poison: int = -1) -> None:

@@ -51,7 +51,9 @@ COMMANDS: Mapping[str, Command] = {
         "lm", "plan a language model, train its tokenizer, clean its corpus, or all of it in minutes"
     ),
     "export": Command("export", "write a model in another format and compare it with the original"),
-    "import": Command("import_weights", "turn an official HRM or TRM checkpoint into a run folder"),
+    "import": Command(
+        "import_weights", "turn a checkpoint of another program (hrm, trm, hf) into a run folder"
+    ),
     "bench": Command("bench", "measure training speed or what adaptive halting saves"),
 }
 

@@ -43,6 +43,7 @@ class NextTokenObjective:
         after_validation: called on the first rank after every validation, for instance to print samples.
     """
 
+    counted = "tokens"
     held_out = True
 
     def __init__(

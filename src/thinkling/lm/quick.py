@@ -69,7 +69,7 @@ class QuickRecipe:
     """Problems that are read as text in pre-training."""
     pretrain_steps: int = 500
     """Steps of pre-training, of 16 rows of 256 tokens."""
-    problems: int = 60_000
+    problems: int = 100_000
     """Problems to fine-tune on."""
     epochs: float = 2.0
     """Times that each is learned from."""

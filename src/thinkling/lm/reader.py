@@ -50,8 +50,6 @@ class DecoderReader:
         """Copy, cast and lay out; the model stays as it is."""
         config, dtype = model.config, model.compute_dtype
         self.config, self.dtype, self.device = config, dtype, model.device
-        # On a CPU attention over keys and values in bf16 is slower than in fp32.
-        self._cache_dtype = torch.float32 if self.device.type == "cpu" else dtype
         with torch.inference_mode():
             self._layers = [_prepared(layer, dtype) for layer in model.model.layers]
             self._embedding = model.model.embed_tokens.weight.detach().to(dtype, copy=True)
@@ -67,7 +65,7 @@ class DecoderReader:
                 kv_heads=self.config.num_kv_heads,
                 head_dim=self.config.head_dim,
                 capacity=capacity,
-                dtype=self._cache_dtype,
+                dtype=self.dtype,
                 device=self.device,
             )
 
@@ -90,7 +88,7 @@ class DecoderReader:
         view = CacheView(cache, rows, inputs.shape[1])
         cos, sin = rope_tables(view.positions, config.head_dim, config.rope_base)
         rotary = cos.to(self.dtype), sin.to(self.dtype)
-        bias = attention_bias(view.allowed(), self._cache_dtype)
+        bias = attention_bias(view.allowed(), self.dtype)
         if counts is None:
             counts = torch.full((len(inputs),), inputs.shape[1], device=self.device)
         x = F.embedding(inputs, self._embedding)
@@ -120,14 +118,11 @@ class DecoderReader:
         queries, both = config.num_heads, config.num_heads + config.num_kv_heads
         heads = layer.queries_keys_values(x).view(*x.shape[:2], -1, config.head_dim)
         turned = rotate(rms_norm(heads[:, :, :both], config.norm_eps) * layer.head_norm, *rotary)
-        turned = turned.to(self._cache_dtype)
         key, value = view.extend(
-            number,
-            turned[:, :, queries:].transpose(1, 2),
-            heads[:, :, both:].transpose(1, 2).to(self._cache_dtype),
+            number, turned[:, :, queries:].transpose(1, 2), heads[:, :, both:].transpose(1, 2)
         )
         mixed = attend_causally(turned[:, :, :queries].transpose(1, 2), key, value, bias)
-        return mixed.transpose(1, 2).reshape(*x.shape[:2], -1).to(self.dtype)
+        return mixed.transpose(1, 2).reshape(*x.shape[:2], -1)
 
 
 def _prepared(layer: nn.Module, dtype: torch.dtype) -> _Layer:

@@ -71,11 +71,8 @@ def attend_causally(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | No
     """
     batch, heads, positions, size = query.shape
     kv_heads, seen = key.shape[1:3]
-    if positions == 1 and bias is not None and not torch.is_grad_enabled():
-        # One new position: the query heads of a group are as good as positions that all see the same.
-        folded = query.view(batch, kv_heads, -1, size)
-        wide = bias.expand(batch, 1, folded.shape[2], seen)
-        return F.scaled_dot_product_attention(folded, key, value, attn_mask=wide).view(query.shape)
+    if positions == 1 and bias is not None and query.device.type == "cpu":
+        return _attend(query, key, value, bias)
     if query.device.type != "cpu" or seen > _BATCHED_MATMUL_UP_TO:
         return F.scaled_dot_product_attention(
             query, key, value, attn_mask=bias, is_causal=bias is None, enable_gqa=heads != kv_heads

@@ -10,7 +10,9 @@ from torch import Tensor
 
 
 class KVCache:
-    """For each layer keys and values [R, K, C, E]; what lies at or behind a row's length is garbage.
+    """For each layer keys and values; what lies at or behind a row's length is garbage.
+
+    Values lie as [R, K, C, E]. On a CPU keys lie as [R, K, E, C], which halves the time of their product with a query.
 
     Attributes:
         lengths: [R] positions of each row that are filled.
@@ -28,8 +30,11 @@ class KVCache:
         device: torch.device | str = "cpu",
     ) -> None:
         shape = (rows, kv_heads, capacity, head_dim)
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
-        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self._keys_turned = torch.device(device).type == "cpu"
+        turned = (rows, kv_heads, head_dim, capacity) if self._keys_turned else shape
+        self._keys = [torch.zeros(turned, dtype=dtype, device=device) for _ in range(layers)]
+        self._values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.kv_heads = kv_heads
         self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)
         self.capacity = capacity
 
@@ -41,24 +46,35 @@ class KVCache:
     @property
     def bytes(self) -> int:
         """Memory of all keys and values."""
-        return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
+        return sum(tensor.nbytes for tensor in (*self._keys, *self._values))
+
+    def keys(self, layer: int) -> Tensor:
+        """The keys of a layer, seen as [R, K, C, E]; writing to them writes to the cache."""
+        return self._keys[layer].mT if self._keys_turned else self._keys[layer]
+
+    def values(self, layer: int) -> Tensor:
+        """The values of a layer [R, K, C, E]."""
+        return self._values[layer]
 
     def grow(self, rows: int, capacity: int) -> None:
         """Make room for more sequences, or for longer ones; what is kept stays."""
         old_rows, old_capacity = self.rows, self.capacity
-        for tensors in (self.keys, self.values):
+        for tensors, turned in ((self._keys, self._keys_turned), (self._values, False)):
             for layer, old in enumerate(tensors):
-                _, heads, _, size = old.shape
-                tensors[layer] = old.new_zeros(rows, heads, capacity, size)
-                tensors[layer][:old_rows, :, :old_capacity] = old
+                _, heads, *last = old.shape
+                last[1 if turned else 0] = capacity
+                tensors[layer] = old.new_zeros(rows, heads, *last)
+                begin = tensors[layer][:old_rows]
+                (begin[..., :old_capacity] if turned else begin[:, :, :old_capacity]).copy_(old)
         self.lengths = torch.cat((self.lengths, self.lengths.new_zeros(rows - old_rows)))
         self.capacity = capacity
 
     def copy(self, source: int, target: int) -> None:
         """Let row `target` hold what row `source` holds."""
         length = int(self.lengths[source])
-        for tensor in (*self.keys, *self.values):
-            tensor[target, :, :length] = tensor[source, :, :length]
+        for layer in range(len(self._values)):
+            for tensor in (self.keys(layer), self.values(layer)):
+                tensor[target, :, :length] = tensor[source, :, :length]
         self.lengths[target] = length
 
 
@@ -85,7 +101,7 @@ class CacheView:
         self.seen = int(self.positions.max()) + 1
         """How far attention must look."""
         assert self.seen <= cache.capacity, "the caller keeps sequences inside the capacity"
-        heads = cache.keys[0].shape[1]
+        heads = cache.kv_heads
         number = rows if isinstance(rows, Tensor) else torch.arange(cache.rows, device=device)
         if isinstance(rows, slice):
             number = number[rows]
@@ -100,11 +116,11 @@ class CacheView:
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Keep new keys and values [r, K, S, E] of a layer; all of the rows' ones so far, each [r, K, seen, E]."""
         joined = []
-        for kept, new in ((self.cache.keys[layer], key), (self.cache.values[layer], value)):
+        for kept, new in ((self.cache.keys(layer), key), (self.cache.values(layer), value)):
             flat = kept.flatten(0, 1)
             flat[self._flat[:, None], self._where] = new.flatten(0, 1)
             if isinstance(self._rows, Tensor):
-                chosen = flat[:, : self.seen][self._flat].view(-1, kept.shape[1], self.seen, kept.shape[3])
+                chosen = flat[:, : self.seen][self._flat].reshape(-1, kept.shape[1], self.seen, kept.shape[3])
             else:
                 chosen = kept[self._rows or slice(None), :, : self.seen]
             joined.append(chosen)

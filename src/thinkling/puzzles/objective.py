@@ -53,6 +53,8 @@ class PuzzleObjective:
 
     validation_metric = "exact_accuracy"
 
+    counted = "examples"
+
     def __init__(
         self,
         model: HRM | TRM,

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thinkling.artifacts.settings import settings_of
 from thinkling.data.batch import TextBatch
 from thinkling.data.tokenizer import TextTokenizer
 from thinkling.errors import InputError
@@ -22,7 +23,7 @@ from thinkling.thinking.halting import HaltingConfig
 from thinkling.thinking_bert.config import ThinkingBertConfig
 from thinkling.thinking_bert.encoder_model import EncoderModel
 from thinkling.thinking_bert.onnx_graph import INPUTS, OUTPUTS, needed
-from thinkling.thinking_bert.run_files import TOKENIZER, settings_of
+from thinkling.thinking_bert.run_files import TOKENIZER
 
 CONFIG_KEY, TOKENIZER_KEY = "thinkling.config", "thinkling.tokenizer"
 """Names under which the file keeps what `config.json` and `tokenizer.json` say."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from thinkling.artifacts.hub import fetched
 from thinkling.artifacts.run_folder import find_model_folder, read_config
+from thinkling.artifacts.settings import settings_of
 from thinkling.data.tokenizer import TextTokenizer
-from thinkling.errors import InputError, nearest
+from thinkling.errors import InputError
 from thinkling.thinking.halting import HaltingConfig
 from thinkling.thinking_bert.config import ThinkingBertConfig
 
@@ -23,8 +23,6 @@ MASKED_LANGUAGE = "masked-language"
 CLASSIFICATION = "classification"
 TASKS = (MASKED_LANGUAGE, CLASSIFICATION)
 """What a Thinking-BERT is trained for, by the name in config.json."""
-
-S = TypeVar("S")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,21 +70,6 @@ def read_run(run: str | Path, task: str | None = None) -> RunFiles:
         model=model,
         halting=settings_of(HaltingConfig, config["halting"], "halting"),
     )
-
-
-def settings_of(kind: type[S], settings: Mapping[str, Any], where: str) -> S:
-    """A config dataclass from a section of config.json.
-
-    Raises:
-        InputError: an unknown setting, with the nearest known one.
-    """
-    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # a dataclass, by contract
-    if not isinstance(settings, Mapping):
-        raise InputError(f"{where} {settings!r} in config.json", "an object", "use another checkpoint or run")
-    for key in settings:
-        if key not in known:
-            raise InputError(f"{where}.{key} in config.json", ", ".join(known), nearest(key, known))
-    return kind(**settings)
 
 
 def _check_kind(folder: Path, config: Mapping[str, Any], task: str | None) -> None:

@@ -48,6 +48,7 @@ class TextObjective(Generic[N]):
         description: stored in the run's config.json.
     """
 
+    counted = "examples"
     held_out = True
 
     def __init__(self, model: N, tokenizer: TextTokenizer, description: Mapping[str, Any] | None) -> None:

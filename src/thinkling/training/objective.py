@@ -63,6 +63,8 @@ class Objective(Protocol[S]):
 
     validation_metric: str
     """Key of `validate()` that chooses the best checkpoint; higher is better."""
+    counted: str
+    """What the count of a loss counts, in the plural: examples or tokens."""
     held_out: bool
     """Whether validation sees examples that training does not; where it cannot, the newest weights are the best."""
 

@@ -19,6 +19,7 @@ _SHOWN = {
     "loss": "loss",
     "exact_accuracy": "exact",
     "masked_accuracy": "masked",
+    "token_accuracy": "right",
     "mean_steps": "steps",
     "steps": "steps",
 }
@@ -32,9 +33,13 @@ class RunLog:
         path: the metrics.jsonl to append to.
         enabled: False on ranks other than 0, where nothing is written or shown.
         quiet: no progress; rows and warnings as ever.
+        counted: what the rate counts, in the plural.
     """
 
-    def __init__(self, path: Path, *, enabled: bool = True, quiet: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, enabled: bool = True, quiet: bool = False, counted: str = "examples"
+    ) -> None:
+        self._counted = counted
         self._path = path
         self._enabled = enabled
         self._quiet = quiet or not enabled
@@ -71,11 +76,11 @@ class RunLog:
         """
         rate = examples / max(seconds - self._seconds, 1e-9)
         self._seconds = seconds
-        self._row("train", step, seconds, {**metrics, "examples_per_second": rate})
+        self._row("train", step, seconds, {**metrics, f"{self._counted}_per_second": rate})
         left = seconds * (1 - share) / share if share else math.nan
         shown = [f"{_SHOWN[name]} {value:.3f}" for name, value in metrics.items() if name in _SHOWN]
         self._progress(
-            " ".join([f"step {step}", *shown, f"{rate:.0f} examples/s", f"ETA {_clock(left)}"]), share
+            " ".join([f"step {step}", *shown, f"{rate:.0f} {self._counted}/s", f"ETA {_clock(left)}"]), share
         )
 
     def validation(self, step: int, seconds: float, metrics: Mapping[str, float]) -> None:

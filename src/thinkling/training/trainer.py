@@ -106,7 +106,7 @@ class Trainer(Generic[S]):
         self.described: dict[str, Any] = dict(objective.describe())
         self.described |= {"training": asdict(config), "provenance": provenance(data_sha256)}
         self.sums = MetricSums(self.device)
-        self.log = RunLog(run.metrics, enabled=self.shard.rank == 0, quiet=quiet)
+        self.log = RunLog(run.metrics, enabled=self.shard.rank == 0, quiet=quiet, counted=objective.counted)
         self.done = Progress()
         self.slots: S
         self.stop_asked = False
