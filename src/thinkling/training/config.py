@@ -51,6 +51,10 @@ class TrainConfig:
     """Steps between validations (0: none but the last)."""
     validate_every_seconds: float = 0.0
     """Training seconds between validations (0: by steps only)."""
+    patience: int = 0
+    """Validations in a row that are no better than the best one, after which training ends (0: it goes on)."""
+    min_gain: float = 0.0
+    """How much the metric that chooses the best weights must rise for a validation to be better, with patience."""
     checkpoint_every: int = 1000
     """Steps between checkpoints (0: the first and the last only)."""
     time_limit_seconds: float = 0.0
@@ -75,8 +79,9 @@ class TrainConfig:
             "puzzle_emb_weight_decay",
         ):
             self._must(getattr(self, name) >= 0, name, "0 or more")
-        for name in ("grad_clip", "validate_every", "validate_every_seconds", "checkpoint_every"):
+        for name in ("grad_clip", "validate_every", "validate_every_seconds", "patience", "checkpoint_every"):
             self._must(getattr(self, name) >= 0, name, "0 (off) or more")
+        self._must(self.min_gain >= 0, "min_gain", "0 or more")
         self._must(self.time_limit_seconds >= 0, "time_limit_seconds", "0 (off) or more")
         self._must(0 <= self.min_lr_ratio <= 1, "min_lr_ratio", "0 to 1")
         self._must(0 <= self.ema_decay < 1, "ema_decay", "0 (off) up to, but not including, 1")

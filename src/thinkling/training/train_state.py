@@ -18,9 +18,10 @@ from thinkling.artifacts.checkpoint import resumable
 from thinkling.artifacts.run_folder import RunFolder
 from thinkling.errors import InputError
 from thinkling.training.config import TrainConfig
+from thinkling.training.early_stopping import Plateau
 from thinkling.training.guards import Guard
 
-Stopped = Literal["done", "time", "signal"]
+Stopped = Literal["done", "time", "plateau", "signal"]
 
 
 @dataclass
@@ -43,6 +44,8 @@ class Progress:
     """What the best validation reported."""
     guard: Guard = field(default_factory=Guard)
     """Counts of poisoned steps."""
+    plateau: Plateau = field(default_factory=Plateau)
+    """Counts of validations that brought nothing."""
 
     def why_stop(self, config: TrainConfig, asked: bool) -> Stopped | None:
         """Why the run ends here, or None while it goes on; `asked`: somebody sent a signal."""
@@ -50,6 +53,8 @@ class Progress:
             return "done"
         if config.time_limit_seconds and self.seconds >= config.time_limit_seconds:
             return "time"
+        if config.patience and self.plateau.validations >= config.patience:
+            return "plateau"
         return "signal" if asked else None
 
     def validation_due(self, config: TrainConfig) -> bool:
@@ -78,7 +83,8 @@ class Progress:
         values = dict(state)
         try:
             generator = base64.b64decode(values.pop("torch_generator"))
-            progress = cls(**values | {"guard": Guard(**values["guard"])})
+            plateau = Plateau(**values.get("plateau", {}))  # runs of before there was one have none
+            progress = cls(**values | {"guard": Guard(**values["guard"]), "plateau": plateau})
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"train_state.json with unexpected contents ({error})",

@@ -46,7 +46,8 @@ class TrainResult:
     train_seconds: float
     """Training time over all sessions of the run, validation not counted."""
     stopped: Stopped
-    """"done": all steps made; "time": the time limit; "signal": asked to stop, to go on with resume."""
+    """"done": all steps made; "time": the time limit; "plateau": no better validation for as long as the config's patience;
+    "signal": asked to stop, to go on with resume."""
 
 
 def train(
@@ -58,7 +59,7 @@ def train(
     data_sha256: str | None = None,
     quiet: bool = False,
 ) -> TrainResult:
-    """Train until the steps or the time are used up, or a signal asks to stop.
+    """Train until the steps or the time are used up, validations no longer get better, or a signal asks to stop.
 
     Under torchrun every rank calls this, inside `distributed.process_group()`, with its own shard of the
     objective.
@@ -291,6 +292,8 @@ class Trainer(Generic[S]):
         if newest_wins or metrics[chosen_by] >= done.best_metrics[chosen_by]:
             done.best_step, done.best_metrics = done.step, metrics
             self._save_as("best", self._checkpoint())
+        if self.objective.held_out:
+            done.plateau.judge(metrics[chosen_by], self.config.min_gain)
         self.clock_zero += time.perf_counter() - started
 
     def _save(self) -> None:
