@@ -65,4 +65,8 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml constraints.txt
 	@echo "Installing Thinkling and what its tests need ..."
 	@$(PIP) -e '.[dev]'
+	@echo "Building llama.cpp, which exported models are compared with (six minutes on two cores, once) ..."
+	@$(PIP) -e '.[gguf]' || { \
+	  echo "llama-cpp-python could not be built: it needs a C++ compiler (Debian and Ubuntu: sudo apt install g++)." \
+	    "Without it the tests that open a file in llama.cpp are skipped." >&2; test -z "$$CI"; }
 	@touch $@ $(VENV)/.installed

@@ -38,6 +38,7 @@ def line(out: Path, **changes: object) -> list[str]:
 def test_from_text_to_answers_of_llama_cpp_and_again_without_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("llama_cpp", reason="compared with llama.cpp itself")
     assert main(line(tmp_path / "line")) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["checked"]

@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from llama_cpp import Llama
-from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from thinkling.data.chat_template import Message
 from thinkling.data.chat_tokenizer import ChatTokenizer
@@ -24,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from chat_run import SIZES
 from golden_conversations import CONVERSATIONS
 
+llama_cpp = pytest.importorskip("llama_cpp", reason="compared with llama.cpp itself")
+formats = pytest.importorskip("llama_cpp.llama_chat_format", reason="compared with llama.cpp itself")
 GOLDEN = Path(__file__).parents[2] / "golden/chat"
 EXPECTED: dict[str, dict[str, list[int]]] = json.loads((GOLDEN / "ids.json").read_text(encoding="utf-8"))
 
@@ -41,14 +41,14 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def llama(path: Path) -> Iterator[Any]:
-    opened = Llama(model_path=str(path), n_ctx=256, n_threads=1, verbose=False)
+    opened = llama_cpp.Llama(model_path=str(path), n_ctx=256, n_threads=1, verbose=False)
     yield opened
     opened.close()
 
 
 def cut(llama: Any, messages: list[Message], *, generate: bool, **settings: Any) -> list[int]:
     """As llama.cpp's programs do it: the stored template, then its own vocabulary with special tokens recognised."""
-    formatter = Jinja2ChatFormatter(
+    formatter = formats.Jinja2ChatFormatter(
         template=llama.metadata["tokenizer.chat_template"],
         eos_token="<|im_end|>",
         bos_token="<bos>",

@@ -31,6 +31,8 @@ from thinkling.lm.presets import PRESETS
 sys.path.insert(0, str(Path(__file__).parent))
 from chat_run import SIZES, TEXT, write_run
 
+pytest.importorskip("llama_cpp", reason="compared with llama.cpp itself")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
