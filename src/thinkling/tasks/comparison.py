@@ -57,10 +57,15 @@ class Sort:
     name: str = field(default="sort", init=False)
     longest: int = 5
     """Most numbers in a list."""
+    digits: int = 3
+    """Digits of the longest number."""
 
     def problem(self, rng: random.Random) -> Problem:
         """A list drawn from a generator."""
-        numbers = rng.sample(range(10 ** rng.randint(2, 3)), rng.randint(3, self.longest))
+        count, digits = rng.randint(3, self.longest), rng.randint(2, self.digits)
+        numbers = rng.sample(range(10**digits), count)
+        if rng.random() < 0.5:  # of different lengths, which a range as a whole hardly ever gives
+            numbers = _different(rng, digits, count)
         down = rng.random() < 0.5
         order = "descending" if down else "ascending"
         listed = ", ".join(map(str, numbers))
@@ -119,3 +124,13 @@ class Count:
 
 TASKS = (Compare(), Sort(), Count())
 """The tasks of this module."""
+
+
+def _different(rng: random.Random, digits: int, count: int) -> list[int]:
+    """Different numbers, each of 1 to `digits` digits."""
+    numbers: list[int] = []
+    while len(numbers) < count:
+        number = rng.randrange(10 ** rng.randint(1, digits))
+        if number not in numbers:
+            numbers.append(number)
+    return numbers
