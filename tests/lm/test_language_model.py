@@ -145,7 +145,7 @@ def test_votes(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [sample.text for sample in again.samples] == [sample.text for sample in vote.samples]
     texts = ["9", " seven", "Seven ", "", "9", "seven"]
     answers = [replace(sample, text=text) for sample, text in zip(vote.samples, texts, strict=True)]
-    monkeypatch.setattr(model, "_run", lambda requests: answers)
+    monkeypatch.setattr(model, "answer", lambda requests: answers)
     counted = model.vote("7", 6)
     assert counted.text == "seven"
     assert counted.share == 0.5

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from thinkling.artifacts.hub import fetched
-from thinkling.cli import eval_lm, eval_text
+from thinkling.cli import eval_benchmark, eval_lm, eval_text
 from thinkling.cli.arguments import CommandArguments, rows_and_columns
 from thinkling.cli.clock import elapsed
 from thinkling.cli.output import Report
@@ -83,6 +83,8 @@ def defaults(words: Sequence[str]) -> CommandArguments | None:
         if product == "thinking_bert":
             kind = eval_text.ClassifierArguments if is_classifier(word) else eval_text.TextArguments
             return kind(run_folder=tyro.MISSING, data=tyro.MISSING)
+        if product == "lm" and any(other.split("=")[0] == "--task" for other in words):
+            return eval_benchmark.BenchmarkArguments(run_folder=tyro.MISSING, task=tyro.MISSING)
         if product == "lm":
             return eval_lm.LanguageArguments(run_folder=tyro.MISSING, data=tyro.MISSING)
     return None
@@ -100,13 +102,16 @@ def run(
     arguments: Arguments
     | eval_text.TextArguments
     | eval_text.ClassifierArguments
-    | eval_lm.LanguageArguments,
+    | eval_lm.LanguageArguments
+    | eval_benchmark.BenchmarkArguments,
 ) -> Report | dict[str, Any]:
     """Score and return the contract's keys."""
     if isinstance(arguments, Arguments):
         return _run_puzzles(arguments)
     if isinstance(arguments, eval_lm.LanguageArguments):
         return eval_lm.run(arguments)
+    if isinstance(arguments, eval_benchmark.BenchmarkArguments):
+        return eval_benchmark.run(arguments)
     return eval_text.run(arguments)
 
 

@@ -1,8 +1,8 @@
-"""`thinkling lm plan|tokenizer|corpus|quick`: what comes before a language model is trained, or all of it at once."""
+"""`thinkling lm …`: what comes before a language model is trained, or all of it at once."""
 
 from __future__ import annotations
 
-from thinkling.cli import lm_corpus, lm_plan, lm_quick, lm_tokenizer
+from thinkling.cli import lm_corpus, lm_plan, lm_preflight, lm_quick, lm_tokenizer
 from thinkling.cli.arguments import Subcommand
 
 SUBCOMMANDS = {
@@ -25,5 +25,10 @@ SUBCOMMANDS = {
         arguments=lm_corpus.Arguments,
         run=lm_corpus.run,
         summary="leave out low quality, near-duplicates and pieces of benchmarks; here, on Slurm or on Ray",
+    ),
+    "preflight": Subcommand(
+        arguments=lm_preflight.Arguments,
+        run=lm_preflight.run,
+        summary="whether reinforcement learning can learn from a model's answers, and what a step takes",
     ),
 }

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from thinkling.cli import train_lm, train_puzzles, train_sft, train_text
+from thinkling.cli import train_grpo, train_lm, train_puzzles, train_sft, train_text
 from thinkling.cli.arguments import CommandArguments
 from thinkling.cli.train_arguments import TrainArguments
 from thinkling.errors import InputError, nearest
@@ -23,6 +23,7 @@ KINDS: dict[str, Callable[[str], TrainArguments]] = {
     **dict.fromkeys(train_text.RECIPES, train_text.defaults),
     **dict.fromkeys(train_lm.RECIPES, train_lm.defaults),
     **dict.fromkeys(train_sft.RECIPES, train_sft.defaults),
+    **dict.fromkeys(train_grpo.RECIPES, train_grpo.defaults),
 }
 """What makes the arguments of each recipe, by the recipe's name."""
 

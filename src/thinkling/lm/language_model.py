@@ -195,7 +195,7 @@ class LanguageModel:
         Raises:
             InputError: as for `request`, or the prompt fills the context.
         """
-        return self._run([self.request(prompt, replace(settings or AnswerSettings(), **changes))])[0]
+        return self.answer([self.request(prompt, replace(settings or AnswerSettings(), **changes))])[0]
 
     def generate_many(
         self,
@@ -226,7 +226,7 @@ class LanguageModel:
                 self._own_engine.check(requests[-1])
             except InputError as error:
                 raise error.at(f"{place} {number}") from None
-        return self._run(requests)
+        return self.answer(requests)
 
     def stream(
         self, prompt: Prompt, settings: AnswerSettings | None = None, **changes: Any
@@ -272,7 +272,7 @@ class LanguageModel:
         settings = replace(settings or AnswerSettings(), **changes)
         if settings.sampling.temperature == 0:
             settings = replace(settings, sampling=replace(settings.sampling, temperature=1.0))
-        samples = self._run([self.request(prompt, settings, sample=number) for number in range(n)])
+        samples = self.answer([self.request(prompt, settings, sample=number) for number in range(n)])
         first: dict[str, str] = {}
         counts: Counter[str] = Counter()
         for generated in samples:
@@ -286,6 +286,18 @@ class LanguageModel:
             shares={text: count / n for text, count in ranked},
             samples=tuple(samples),
         )
+
+    def answer(self, requests: Sequence[Request]) -> list[Generated]:
+        """Answer requests at once, in their order.
+
+        Raises:
+            InputError: a prompt that fills the context; nothing has been answered then.
+        """
+        start = time.perf_counter()
+        done = self._own_engine.run(requests)
+        seconds = time.perf_counter() - start
+        tokens = sum(len(completion.tokens) for completion in done)
+        return [self._generated(completion, tokens, seconds) for completion in done]
 
     @property
     def _own_engine(self) -> GenerationEngine:
@@ -306,13 +318,6 @@ class LanguageModel:
                 "train it on conversations first: thinkling train lm-sft",
             )
         return [self.tokenizer.bos_id, *self.tokenizer.encode(prompt)]
-
-    def _run(self, requests: Sequence[Request]) -> list[Generated]:
-        start = time.perf_counter()
-        done = self._own_engine.run(requests)
-        seconds = time.perf_counter() - start
-        tokens = sum(len(completion.tokens) for completion in done)
-        return [self._generated(completion, tokens, seconds) for completion in done]
 
     def _generated(self, completion: Completion, tokens: int, seconds: float) -> Generated:
         return Generated(

@@ -50,6 +50,16 @@ def gym_rows(dataset: str, *, seed: int, count: int) -> Iterator[tuple[str, str]
     """Questions and answers of a data set: item i is drawn from (seed, i) as reasoning-gym does it.
 
     Raises:
+        InputError: as for `gym_entries`.
+    """
+    for entry in gym_entries(dataset, seed=seed, count=count):
+        yield entry["question"], entry["answer"]
+
+
+def gym_entries(dataset: str, *, seed: int, count: int) -> Iterator[dict[str, Any]]:
+    """Whole entries of a data set, with what its own judge needs: item i is drawn from (seed, i).
+
+    Raises:
         InputError: reasoning-gym is not installed, it does not know the data set (says the nearest), it cannot make
             an item, or an item has no answer in text.
     """
@@ -72,7 +82,7 @@ def gym_rows(dataset: str, *, seed: int, count: int) -> Iterator[tuple[str, str]
         question, answer = entry.get("question"), entry.get("answer")
         if not isinstance(question, str) or not isinstance(answer, str) or not question or not answer:
             raise _broken(dataset, f"item {index} has the answer {str(answer)[:40]!r}")
-        yield question, answer
+        yield dict(entry)
 
 
 def _broken(dataset: str, what: str) -> InputError:

@@ -46,8 +46,8 @@ class TrainResult:
     train_seconds: float
     """Training time over all sessions of the run, validation not counted."""
     stopped: Stopped
-    """"done": all steps made; "time": the time limit; "plateau": no better validation for as long as the config's patience;
-    "signal": asked to stop, to go on with resume."""
+    """"done": all steps made; "time": the time limit; "plateau": no better validation in the config's
+    patience; "signal": asked to stop, to go on with resume."""
 
 
 def train(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from thinkling.errors import InputError
 
@@ -74,7 +74,7 @@ class GrpoConfig:
             self._must(getattr(self, name) >= 1, name, "1 or more")
         self._must(0 < self.clip_low <= 1, "clip_low", "above 0, up to 1")
         self._must(0 < self.clip_high < math.inf, "clip_high", "above 0")
-        allowed = LossAggregation.__args__  # type: ignore[attr-defined]  # typing does not know what a Literal holds
+        allowed = get_args(LossAggregation)
         self._must(self.loss_aggregation in allowed, "loss_aggregation", ", ".join(allowed))
         self._must(self.max_resamples >= 0, "max_resamples", "0 (none) or more")
         self._must(

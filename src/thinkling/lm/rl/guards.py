@@ -35,6 +35,12 @@ _ADVICE: dict[FaultName, str] = {
     "repeated": "lower the learning rate, or raise kl_beta",
     "format_only": "lower format_weight, or train on easier problems, which `thinkling lm preflight` finds",
 }
+_FALLS: tuple[FaultName, ...] = ("entropy", "length")
+_RISES: dict[FaultName, str] = {
+    "truncated": "answers that were cut off",
+    "repeated": "answers that repeat themselves",
+    "format_only": "answers that earn the format's reward only",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,20 +168,20 @@ class CollapseGuard:
 
     def _fault(self, first: Measures, window: Measures, best_reward: float) -> Fault | None:
         limits = self.limits
-        if not self._paid(first.reward, window.reward, best_reward):
-            for name, share in (("entropy", limits.entropy_share), ("length", limits.length_share)):
-                value, before = getattr(window, name), getattr(first, name)
-                if value < share * before:
-                    text = (
-                        f"{name} {value:.3g} (mean of {limits.window} steps) is below {share:.0%} of the {before:.3g} "
-                        f"of the first steps, and the reward went from {first.reward:.3g} to {window.reward:.3g}"
-                    )
-                    return _fault(name, text)
-        for name, what in (
-            ("truncated", "answers that were cut off"),
-            ("repeated", "answers that repeat themselves"),
-            ("format_only", "answers that earn the format's reward only"),
-        ):
+        falls = _FALLS if not self._paid(first.reward, window.reward, best_reward) else ()
+        for name in falls:
+            value, before, share = (
+                getattr(window, name),
+                getattr(first, name),
+                getattr(limits, f"{name}_share"),
+            )
+            if value < share * before:
+                text = (
+                    f"{name} {value:.3g} (mean of {limits.window} steps) is below {share:.0%} of the {before:.3g} "
+                    f"of the first steps, and the reward went from {first.reward:.3g} to {window.reward:.3g}"
+                )
+                return Fault(name=name, text=text, advice=_ADVICE[name])
+        for name, what in _RISES.items():
             value, before = getattr(window, name), getattr(first, name)
             most = max(getattr(limits, name), min(before + limits.rise, _NEARLY_ALL))
             if value > most:
@@ -183,7 +189,7 @@ class CollapseGuard:
                     f"{value:.0%} {what} (mean of {limits.window} steps), more than {most:.0%} "
                     f"({before:.0%} in the first steps)"
                 )
-                return _fault(name, text)
+                return Fault(name=name, text=text, advice=_ADVICE[name])
         return None
 
     def _paid(self, first: float, now: float, best: float) -> bool:
@@ -310,7 +316,3 @@ _NEARLY_ALL = 0.98
 
 def _mean(steps: tuple[Measures, ...]) -> Measures:
     return Measures(**{name: math.fsum(getattr(one, name) for one in steps) / len(steps) for name in _NAMES})
-
-
-def _fault(name: FaultName, text: str) -> Fault:
-    return Fault(name=name, text=text, advice=_ADVICE[name])

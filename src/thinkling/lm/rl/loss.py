@@ -56,7 +56,7 @@ def policy_loss(
     """
     assert logprobs.shape == old.shape == mask.shape, "one number for each token"
     assert advantages.shape == logprobs.shape[:1], "one advantage for each completion"
-    # Chosen before anything is computed: what is not a number in the padding would reach the gradient otherwise.
+    # Chosen before anything is computed from it, so that padding which is not a number meets no gradient.
     log_ratio = torch.where(mask, logprobs - old.detach(), 0.0)
     ratio = log_ratio.clamp(-_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO).exp()
     lowest, highest = 1 - config.clip_low, 1 + config.clip_high

@@ -10,21 +10,24 @@ prompt included.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from thinkling.data.chat_tokenizer import ChatTokenizer
 from thinkling.data.sampling import random_words
+from thinkling.lm.request import Completion
 from thinkling.lm.rl.advantages import group_advantages, has_signal, overlong_rewards
 from thinkling.lm.rl.config import GrpoConfig
-from thinkling.lm.rl.policy_engine import Judged, PolicyEngine
+from thinkling.lm.rl.policy_engine import PolicyEngine, well_formed
 from thinkling.lm.rl.prompts import Prompt
-from thinkling.lm.rl.rollout_metrics import Pair, rollout_metrics
-from thinkling.tasks.reward import Reward
+from thinkling.lm.rl.rollout_metrics import Judged, Pair, rollout_metrics
+from thinkling.tasks.reward import Completed, Reward, score_all
 
 
 class Prompts(Protocol):
@@ -63,6 +66,8 @@ class Rollout:
     """[N] number of the problem in the data."""
     number: Tensor
     """[N] number of the rollout, from 1; 0: none has been made."""
+    known: Tensor
+    """[N] bool: whether `old` and `reference` are known."""
     texts: tuple[Judged, ...] = ()
     """N completions as text with each part of their reward; not saved."""
     metrics: Mapping[str, Pair] = field(default_factory=dict)
@@ -86,6 +91,7 @@ class Rollout:
             learned=integers.bool(),
             problems=integers,
             number=integers,
+            known=integers.bool(),
         )
 
     def is_number(self, step: int) -> bool:
@@ -96,7 +102,8 @@ class Rollout:
         """Some completions [n], only as wide as they need to be; texts and metrics are left behind."""
         width = max(2, int(self.lengths[which].max()))
         chosen = {name: tensor[which] for name, tensor in self.tensors().items()}
-        return Rollout(**{name: t[:, :width] if t.ndim == 2 else t for name, t in chosen.items()})
+        cut: dict[str, Any] = {name: t[:, :width] if t.ndim == 2 else t for name, t in chosen.items()}
+        return Rollout(**cut)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that is saved, by name."""
@@ -116,14 +123,25 @@ class Rollout:
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor]) -> Rollout:
         """The inverse of `padded`."""
-        whole = cls(**tensors)
+        named: dict[str, Any] = dict(tensors)
+        whole = cls(**named)
         return whole.rows(torch.arange(len(whole.lengths)))
 
-    def with_old(self, which: Tensor, logprobs: Tensor) -> Rollout:
-        """The same where the completions `which` [n] are known to have had these log-probabilities [n, s]."""
-        old = self.old.clone()
-        old[which, : logprobs.shape[1]] = logprobs
-        return replace(self, old=old)
+    def with_known(self, which: Tensor, old: Tensor, reference: Tensor | None) -> Rollout:
+        """The same where training has computed log-probabilities of the completions `which` [n].
+
+        Args:
+            which: [n] places.
+            old: [n, s - 1] under the present weights, of every token but the first.
+            reference: [n, s - 1] under the reference.
+        """
+        kept: dict[str, Any] = {"old": self.old.clone(), "known": self.known.clone()}
+        kept["known"][which] = True
+        kept["old"][which, 1 : old.shape[1] + 1] = old
+        if reference is not None:
+            kept["reference"] = self.reference.clone()
+            kept["reference"][which, 1 : reference.shape[1] + 1] = reference
+        return replace(self, **kept)
 
 
 @dataclass
@@ -132,8 +150,8 @@ class _Group:
 
     prompt: Prompt
     attempt: int
-    judged: list[Judged]
-    rewards: Tensor
+    judged: list[Judged] = field(default_factory=list)
+    rewards: Tensor = field(default_factory=lambda: torch.empty(0))
     signal: bool = False
 
 
@@ -159,9 +177,6 @@ def collect(
         seed: of the draws.
         step: number of the rollout, from 1.
         part: which places of the step are this rank's; None: all `prompts_per_step`.
-
-    Raises:
-        InputError: the reward refuses a problem.
     """
     places = range(config.prompts_per_step)[part or slice(None)]
     engine.refresh()
@@ -171,21 +186,47 @@ def collect(
     def start(place: int, attempt: int) -> None:
         prompt = prompts.prompt(step, place, attempt, of=config.prompts_per_step)
         engine.ask(place, prompt, draw_seed(seed, step, prompt.number), config)
-        groups[place] = _Group(prompt, attempt, [], torch.empty(0))
+        groups[place] = _Group(prompt, attempt)
 
     for place in places:
         start(place, 0)
     while engine.busy:
-        for place, completions in engine.finished_groups():
+        finished = engine.finished()
+        found = judged(
+            [(groups[place].prompt, written) for place, written in finished], reward, engine.tokenizer
+        )
+        for (place, _), of_group in zip(finished, found, strict=True):
             group = groups[place]
-            group.judged = engine.judged(group.prompt, completions, reward)
-            group.rewards = _rewards(group.judged, config)
+            group.judged, group.rewards = of_group, _rewards(of_group, config)
             group.signal = bool(has_signal(group.rewards[None])[0])
             if config.dynamic_sampling and not group.signal and group.attempt < config.max_resamples:
                 dropped += 1
                 start(place, group.attempt + 1)
-    kept = [groups[place] for place in places]
-    return _joined(kept, config, dropped, step, engine.pad_id)
+    return _joined([groups[place] for place in places], config, dropped, step, engine.tokenizer.pad_id)
+
+
+def judged(
+    groups: Sequence[tuple[Prompt, Sequence[Completion]]], reward: Reward, tokenizer: ChatTokenizer
+) -> list[list[Judged]]:
+    """The completions of each group with their rewards, all judged together."""
+    written = [(prompt, completion) for prompt, completions in groups for completion in completions]
+    scores = score_all(
+        reward,
+        [
+            Completed(
+                problem=prompt.problem,
+                text=completion.text,
+                reasoning=completion.reasoning,
+                well_formed=well_formed(completion, tokenizer),
+            )
+            for prompt, completion in written
+        ],
+    )
+    told = iter(
+        Judged(completion=completion, answer=score.answer, form=score.format)
+        for (_, completion), score in zip(written, scores, strict=True)
+    )
+    return [list(itertools.islice(told, len(completions))) for _, completions in groups]
 
 
 def draw_seed(seed: int, step: int, problem: int) -> int:
@@ -236,6 +277,7 @@ def _joined(groups: Sequence[_Group], config: GrpoConfig, dropped: int, step: in
         learned=learned.repeat_interleave(config.group_size),
         problems=torch.tensor([prompt.number for prompt in prompts]),
         number=torch.full((len(judged),), step),
+        known=torch.zeros(len(judged), dtype=torch.bool),
         texts=tuple(judged),
         metrics=rollout_metrics(judged, rewards, signal, dropped),
     )

@@ -19,7 +19,7 @@ _LEAST_TOKENS = 256
 """A product with fewer rows would wait for the weight."""
 _SCORES_ON_CPU, _SCORES_ELSEWHERE = 1 << 20, 1 << 26
 """Scores of one chunk: on a CPU what its caches hold, on a GPU what keeps it busy."""
-_READ_ON_CPU, _READ_ELSEWHERE = 4096, 1 << 16
+_READ_ON_CPU, _READ_ELSEWHERE = 2048, 1 << 16
 """Positions, padding included, that the model reads at once."""
 
 
@@ -109,7 +109,7 @@ class _LinearLogProbs(torch.autograd.Function):
             scores = (hidden[chunk] @ cast.t()).float()
             # The highest first becomes 0, as in sampling.
             largest = scores.amax(-1, keepdim=True)
-            scores = (scores - largest).div_(temperature)
+            scores.sub_(largest).div_(temperature)
             picked = scores.gather(-1, targets[chunk].unsqueeze(-1))
             chances = scores.exp()
             sums = chances.sum(-1, keepdim=True)
