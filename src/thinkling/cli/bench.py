@@ -12,6 +12,7 @@ from thinkling.cli.arguments import CommandArguments, Subcommand
 from thinkling.cli.eval import examples_for
 from thinkling.cli.eval_text import scored_rows, with_threshold
 from thinkling.lm.generation_benchmark import bench_generation
+from thinkling.lm.rl.benchmark import bench_grpo
 from thinkling.lm.training_benchmark import bench_training as lm_training
 from thinkling.puzzles.benchmarks import PUBLISHED_SIZES, bench_adaptive, bench_training
 from thinkling.puzzles.load import load
@@ -141,6 +142,28 @@ class GenerateArguments(CommandArguments):
     """auto, cpu, cuda or mps."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class GrpoArguments(CommandArguments):
+    """A rollout and an update by reinforcement, beside TRL's trainer where it is installed."""
+
+    size: Literal["1m", "5m", "15m"] = "1m"
+    """Which preset."""
+    prompts: int = 16
+    """Prompts of a step."""
+    group_size: int = 8
+    """Completions of each."""
+    new_tokens: int = 64
+    """Tokens of a completion."""
+    rounds: int = 3
+    """Measured steps of each."""
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Dtype of both."""
+    ours_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Leave TRL's out."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+
 def bench_train(arguments: TrainArguments) -> dict[str, Any]:
     """Measure training."""
     sizes = PUBLISHED_SIZES if arguments.model == "all" else (arguments.model,)
@@ -209,6 +232,20 @@ def bench_language_generation(arguments: GenerateArguments) -> dict[str, Any]:
     )
 
 
+def bench_reinforcement(arguments: GrpoArguments) -> dict[str, Any]:
+    """Measure reinforcement learning."""
+    return bench_grpo(
+        arguments.size,
+        prompts=arguments.prompts,
+        group_size=arguments.group_size,
+        new_tokens=arguments.new_tokens,
+        rounds=arguments.rounds,
+        compute_dtype=arguments.compute_dtype,
+        device=arguments.device,
+        ours_only=arguments.ours_only,
+    )
+
+
 SUBCOMMANDS = {
     "train": Subcommand(
         arguments=TrainArguments,
@@ -244,5 +281,10 @@ SUBCOMMANDS = {
         arguments=GenerateArguments,
         run=bench_language_generation,
         summary="64 sequences at once beside Transformers' generate",
+    ),
+    "lm-grpo": Subcommand(
+        arguments=GrpoArguments,
+        run=bench_reinforcement,
+        summary="steps of reinforcement learning a minute beside TRL's",
     ),
 }

@@ -69,7 +69,7 @@ def attend_causally(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | No
     Returns:
         [B, N, S, E].
     """
-    batch, heads, positions, size = query.shape
+    heads, positions = query.shape[1:3]
     kv_heads, seen = key.shape[1:3]
     if positions == 1 and bias is not None and query.device.type == "cpu":
         return _attend(query, key, value, bias)

@@ -14,7 +14,7 @@ PLACES = ("ones", "tens", "hundreds", "thousands", "ten thousands", "hundred tho
 """Names of a number's digits, from the right."""
 
 _SPELLED = 0.15
-_NUMBER = re.compile(r"[-−]?\d+(?:[ ,]\d{3})*")
+_NUMBER = re.compile(r"[-−]?(?:\d{1,3}(?:[ ,]\d{3})+|\d{1,1000})")
 
 
 @dataclass(frozen=True, kw_only=True)

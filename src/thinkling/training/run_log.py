@@ -20,6 +20,9 @@ _SHOWN = {
     "exact_accuracy": "exact",
     "masked_accuracy": "masked",
     "token_accuracy": "right",
+    "answer_reward": "reward",
+    "entropy": "entropy",
+    "length": "length",
     "mean_steps": "steps",
     "steps": "steps",
 }
