@@ -17,6 +17,7 @@ from thinkling.cli.clock import elapsed
 from thinkling.cli.output import Report
 from thinkling.data.array_store import read_split
 from thinkling.errors import InputError, ThinklingError
+from thinkling.lm.benchmarks.registry import is_benchmark
 from thinkling.models import product_of
 from thinkling.puzzles.arc_evaluate import SUBMISSION, ArcEvaluation, evaluate_arc
 from thinkling.puzzles.arc_questions import TaskIdMode, is_arc
@@ -77,16 +78,32 @@ class Arguments(CommandArguments):
 
 
 def defaults(words: Sequence[str]) -> CommandArguments | None:
-    """The arguments that fit the run that a word names; those for puzzles where none does."""
+    """The arguments that fit the run that a word names; where none does, those for the benchmark that is asked for, or
+    for puzzles."""
+    task = _task(words)
     for word in words:
         product = "" if word.startswith("-") else product_or_nothing(word)
         if product == "thinking_bert":
             kind = eval_text.ClassifierArguments if is_classifier(word) else eval_text.TextArguments
             return kind(run_folder=tyro.MISSING, data=tyro.MISSING)
-        if product == "lm" and any(other.split("=")[0] == "--task" for other in words):
-            return eval_benchmark.BenchmarkArguments(run_folder=tyro.MISSING, task=tyro.MISSING)
-        if product == "lm":
+        if product == "lm" and task is None:
             return eval_lm.LanguageArguments(run_folder=tyro.MISSING, data=tyro.MISSING)
+        if product == "lm":
+            return eval_benchmark.BenchmarkArguments(run_folder=tyro.MISSING, task=tyro.MISSING)
+        if product:
+            return None
+    if task is not None and is_benchmark(task):
+        return eval_benchmark.BenchmarkArguments(run_folder=tyro.MISSING, task=tyro.MISSING)
+    return None
+
+
+def _task(words: Sequence[str]) -> str | None:
+    """What follows --task."""
+    for place, word in enumerate(words):
+        if word.startswith("--task="):
+            return word.removeprefix("--task=")
+        if word == "--task":
+            return words[place + 1] if place + 1 < len(words) else ""
     return None
 
 

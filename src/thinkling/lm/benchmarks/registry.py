@@ -29,6 +29,11 @@ def benchmark_names() -> tuple[str, ...]:
     return (*_PUBLISHED, f"{GYM}NAME", *problem_tasks())
 
 
+def is_benchmark(name: str) -> bool:
+    """Whether there is a benchmark of this name; whether its data can be had is another question."""
+    return name in _PUBLISHED or name.startswith(GYM) or name in problem_tasks()
+
+
 def get_benchmark(name: str) -> Benchmark:
     """The benchmark of a name.
 
