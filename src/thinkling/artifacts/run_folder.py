@@ -17,7 +17,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +234,49 @@ def _advice(damaged: Path) -> str:
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_of_run(place: Path, folder: Path, name: str) -> Path:
+    """A file that a run holds beside its weights or, for a checkpoint, in the run folder that it belongs to.
+
+    Args:
+        place: what the user named.
+        folder: the model folder found there.
+        name: the file's name.
+
+    Raises:
+        InputError: it is nowhere.
+    """
+    run = folder.parent.parent if folder.parent.name == "checkpoints" else folder
+    for candidate in (folder / name, place / name, run / name):
+        if candidate.exists():
+            return candidate
+    raise InputError(
+        f"{place / name} is missing",
+        f"a run folder with the {name} that the model was trained with",
+        f"copy the run's {name} there",
+    )
+
+
+def check_config(
+    folder: Path, config: Mapping[str, Any], expected: Mapping[str, Any], needed: Sequence[str], kind: str
+) -> None:
+    """Refuse the config.json of another kind of run.
+
+    Args:
+        folder: where it lies.
+        config: its content.
+        expected: values that must be as they are here.
+        needed: keys that must be there.
+        kind: what the run should be, in words, such as "a language model's run".
+
+    Raises:
+        InputError: naming the first key that is wrong.
+    """
+    where = folder / CONFIG
+    for key, allowed in expected.items():
+        if config.get(key) != allowed:
+            raise InputError(f"{key} {config.get(key)!r} in {where}", str(allowed), f"use {kind}")
+    for key in needed:
+        if key not in config:
+            raise InputError(f"{where} without {key!r}", f"the config of {kind}", "use a run folder")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkling.artifacts.hub import fetched
-from thinkling.artifacts.run_folder import find_model_folder, read_config
+from thinkling.artifacts.run_folder import check_config, file_of_run, find_model_folder, read_config
 from thinkling.artifacts.settings import settings_of
 from thinkling.data.chat_tokenizer import ChatTokenizer
 from thinkling.errors import InputError
@@ -81,7 +81,7 @@ def read_run(run: str | Path, stage: str | None = None) -> RunFiles:
     config = read_config(folder)
     _check_kind(folder, config, stage)
     model = settings_of(DecoderConfig, config["model"], "model")
-    tokenizer = ChatTokenizer.load(_tokenizer_file(place, folder))
+    tokenizer = ChatTokenizer.load(file_of_run(place, folder, TOKENIZER))
     if tokenizer.vocab_size != model.vocab_size:
         raise InputError(
             f"{folder}: a tokenizer of {tokenizer.vocab_size} tokens",
@@ -92,15 +92,8 @@ def read_run(run: str | Path, stage: str | None = None) -> RunFiles:
 
 
 def _check_kind(folder: Path, config: Mapping[str, Any], stage: str | None) -> None:
-    where = folder / "config.json"
-    for key, allowed in (("product", PRODUCT), ("architecture", ARCHITECTURE)):
-        if config.get(key) != allowed:
-            raise InputError(f"{key} {config.get(key)!r} in {where}", allowed, "use a language model's run")
-    for key in ("model", "task"):
-        if key not in config:
-            raise InputError(
-                f"{where} without {key!r}", "the config of a language model's run", "use a run folder"
-            )
+    expected = {"product": PRODUCT, "architecture": ARCHITECTURE}
+    check_config(folder, config, expected, ("model", "task"), "a language model's run")
     found = config["task"].get("name") if isinstance(config["task"], Mapping) else config["task"]
     wanted = STAGES if stage is None else (stage,)
     if found not in wanted:
@@ -109,16 +102,3 @@ def _check_kind(folder: Path, config: Mapping[str, Any], stage: str | None) -> N
             " or ".join(map(repr, wanted)),
             "train it on conversations first: thinkling train lm-sft" if stage == CHAT else "use another run",
         )
-
-
-def _tokenizer_file(place: Path, folder: Path) -> Path:
-    """Beside the weights, or in the run folder that a checkpoint belongs to."""
-    run = folder.parent.parent if folder.parent.name == "checkpoints" else folder
-    for candidate in (folder / TOKENIZER, place / TOKENIZER, run / TOKENIZER):
-        if candidate.exists():
-            return candidate
-    raise InputError(
-        f"{place / TOKENIZER} is missing",
-        "a run folder with the tokenizer that the model was trained with",
-        f"copy the run's {TOKENIZER} there",
-    )

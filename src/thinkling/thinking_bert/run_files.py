@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thinkling.artifacts.hub import fetched
-from thinkling.artifacts.run_folder import find_model_folder, read_config
+from thinkling.artifacts.run_folder import check_config, file_of_run, find_model_folder, read_config
 from thinkling.artifacts.settings import settings_of
 from thinkling.data.tokenizer import TextTokenizer
 from thinkling.errors import InputError
@@ -56,7 +56,7 @@ def read_run(run: str | Path, task: str | None = None) -> RunFiles:
     config = read_config(folder)
     _check_kind(folder, config, task)
     model = settings_of(ThinkingBertConfig, config["model"], "model")
-    tokenizer = TextTokenizer.load(_tokenizer_file(place, folder))
+    tokenizer = TextTokenizer.load(file_of_run(place, folder, TOKENIZER))
     if tokenizer.vocab_size != model.vocab_size:
         raise InputError(
             f"{folder}: a tokenizer of {tokenizer.vocab_size} tokens",
@@ -73,15 +73,8 @@ def read_run(run: str | Path, task: str | None = None) -> RunFiles:
 
 
 def _check_kind(folder: Path, config: Mapping[str, Any], task: str | None) -> None:
-    where = folder / "config.json"
-    for key, allowed in (("product", PRODUCT), ("architecture", ARCHITECTURE)):
-        if config.get(key) != allowed:
-            raise InputError(f"{key} {config.get(key)!r} in {where}", allowed, "use a Thinking-BERT run")
-    for key in ("model", "task", "halting"):
-        if key not in config:
-            raise InputError(
-                f"{where} without {key!r}", "the config of a Thinking-BERT run", "use a run folder"
-            )
+    expected = {"product": PRODUCT, "architecture": ARCHITECTURE}
+    check_config(folder, config, expected, ("model", "task", "halting"), "a Thinking-BERT run")
     found = config["task"].get("name") if isinstance(config["task"], Mapping) else config["task"]
     wanted = TASKS if task is None else (task,)
     if found not in wanted:
@@ -90,16 +83,3 @@ def _check_kind(folder: Path, config: Mapping[str, Any], task: str | None) -> No
             " or ".join(map(repr, wanted)),
             "train a masked-language model first" if task == MASKED_LANGUAGE else "use another run",
         )
-
-
-def _tokenizer_file(place: Path, folder: Path) -> Path:
-    """Beside the weights, or in the run folder that a checkpoint belongs to."""
-    run = folder.parent.parent if folder.parent.name == "checkpoints" else folder
-    for candidate in (folder / TOKENIZER, place / TOKENIZER, run / TOKENIZER):
-        if candidate.exists():
-            return candidate
-    raise InputError(
-        f"{place / TOKENIZER} is missing",
-        "a run folder with the tokenizer that the model was trained with",
-        f"copy the run's {TOKENIZER} there",
-    )
