@@ -78,3 +78,25 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a" / "mine.txt").write_text("mine")
     assert made(tmp_path / "a") == 2
     assert (tmp_path / "a" / "mine.txt").read_text() == "mine"
+
+
+def test_checking_finds_wrong_answers_and_questions_in_two_parts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "a"
+    assert made(folder) == 0
+    capsys.readouterr()
+    assert main(["data", "check", str(folder), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["train"], said["validation"], said["test"]) == (30, 5, 7)
+    assert said["overlap"] == 0
+    assert said["faults"] == []
+    train, test = folder / "train.jsonl", folder / "test.jsonl"
+    wrong = json.dumps({"task": "sum", "problem": "What is 2 + 2?", "answer": "5"})
+    train.write_text(train.read_text() + wrong + "\n" + train.read_text().splitlines()[0] + "\n")
+    test.write_text(test.read_text() + train.read_text().splitlines()[0] + "\n")
+    assert main(["data", "check", str(folder), "--json"]) == 2
+    said = json.loads(capsys.readouterr().out)
+    assert (said["duplicates"], said["overlap"], len(said["faults"])) == (1, 1, 2)
+    assert "train.jsonl line 31" in said["faults"][0]
+    assert "test.jsonl line 8: a question that train.jsonl has too" in said["faults"][1]

@@ -14,6 +14,7 @@ from thinkling.cli.output import Report
 from thinkling.cli.work import cores
 from thinkling.data.check_text_store import check_text_store
 from thinkling.data.text_store import is_text_store
+from thinkling.lm.problem_files import check_problems, is_problem_folder
 from thinkling.puzzles.datasets.check import check_dataset
 
 FAULTS_SHOWN = 20
@@ -37,6 +38,8 @@ def check(arguments: CheckArguments) -> Report:
     """
     if is_text_store(arguments.directory):
         found = check_text_store(arguments.directory)
+    elif is_problem_folder(arguments.directory):
+        found = check_problems(arguments.directory)
     else:
         found = check_dataset(arguments.directory, processes=cores(arguments.processes))
     faults = found["faults"]

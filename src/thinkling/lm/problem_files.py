@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from thinkling.data.array_store import MANIFEST, check_output
+from thinkling.data.conversations import conversations
 from thinkling.data.whole_folder import whole_folder, write_manifest
 from thinkling.errors import InputError
 from thinkling.tasks.problem import Problem, ProblemSplit, problem_task, problems
+from thinkling.tasks.problem_check import check_answer
 
 KIND = "problems"
 """What the manifest says such a folder holds."""
@@ -61,3 +64,47 @@ def json_lines(made: Iterable[Problem], *, reasoning: bool = True) -> Iterator[s
         if reasoning and problem.reasoning:
             row["reasoning"] = problem.reasoning
         yield json.dumps({**row, "answer": problem.answer}, ensure_ascii=False) + "\n"
+
+
+def is_problem_folder(folder: Path) -> bool:
+    """Whether a folder holds generated problems; nothing but its manifest is looked at."""
+    try:
+        manifest = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("kind") == KIND
+
+
+def check_problems(folder: Path) -> dict[str, Any]:
+    """Checks generated problems: every answer is worked out anew from its question.
+
+    Args:
+        folder: what `write_problems` wrote.
+
+    Returns:
+        `train`, `validation` and `test` (problems), `duplicates` (questions that come again in the same part, which is
+        no fault: some tasks have few of them), `overlap` (questions that an earlier part has too), `faults` (overlaps
+        and wrong answers, each by its file and line).
+
+    Raises:
+        InputError: a file is missing or damaged; names the line.
+    """
+    seen: dict[str, str] = {}
+    counts: dict[str, int] = dict.fromkeys(SPLITS, 0)
+    faults: list[str] = []
+    duplicates = overlap = 0
+    for split in SPLITS:
+        for row in conversations(Path(folder) / f"{split}.jsonl"):
+            counts[split] += 1
+            question, answer = row.messages[-2].content, row.messages[-1].content
+            try:
+                check_answer(row.task, question, answer)
+            except InputError as error:
+                faults.append(f"{row.place}: {error.given}")
+            earlier = seen.get(question)
+            seen.setdefault(question, split)
+            duplicates += earlier == split
+            if earlier not in (None, split):
+                overlap += 1
+                faults.append(f"{row.place}: a question that {earlier}.jsonl has too")
+    return {**counts, "duplicates": duplicates, "overlap": overlap, "faults": faults}
