@@ -69,4 +69,9 @@ $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml constraints.txt
 	@$(PIP) -e '.[gguf]' || { \
 	  echo "llama-cpp-python could not be built: it needs a C++ compiler (Debian and Ubuntu: sudo apt install g++)." \
 	    "Without it the tests that open a file in llama.cpp are skipped." >&2; test -z "$$CI"; }
+	@command -v chromium chromium-browser google-chrome >/dev/null || { test "$$(id -u)" = 0 \
+	  && (apt-get update && apt-get install -y --no-install-recommends chromium) >/dev/null 2>&1; } \
+	  || $(BIN)/playwright install chromium >/dev/null 2>&1 || { \
+	  echo "There is no Chromium (Debian: sudo apt install chromium)." \
+	    "Without it the tests that look at the web page are skipped." >&2; test -z "$$CI"; }
 	@touch $@ $(VENV)/.installed

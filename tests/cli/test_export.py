@@ -84,7 +84,7 @@ def test_a_file_that_differs_is_reported(
     values, errors = said(capsys, run, "--out", tmp_path / "tiny.onnx", code=1)
     assert values["checked"] is False
     assert values["max_abs_diff"] > 1e-3
-    assert "away from the run; allowed: 0.0001; do not use this file" in errors
+    assert "away from the run; allowed: 0.0001; report the fault; do not use this file" in errors
 
 
 def test_bad_input_is_answered_in_one_line(
@@ -96,9 +96,13 @@ def test_bad_input_is_answered_in_one_line(
     assert "which is a folder" in errors
     _, errors = said(capsys, run, code=2)
     assert "--out" in errors
-    other = tmp_path / "puzzles"
-    write_model_folder(other, {"product": "puzzles"}, {})
+    other = tmp_path / "other"
+    write_model_folder(other, {"product": "lm"}, {})
     _, errors = said(capsys, other, "--out", tmp_path / "x.onnx", code=2)
-    assert "a run of the product 'puzzles'; allowed: thinking_bert" in errors
+    assert "a run of the product 'lm'; allowed: puzzles, thinking_bert" in errors
+    assert main(["export", "web", str(other), "--out", str(tmp_path / "site")]) == 2
+    errors = capsys.readouterr().err
+    assert "a run of the product 'lm'; allowed: puzzles" in errors
+    assert not (tmp_path / "site").exists()
     assert not (tmp_path / "x.onnx").exists()
     assert errors.count("\n") == 1

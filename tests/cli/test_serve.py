@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -14,9 +15,12 @@ from typing import Any
 
 import openai
 import pytest
+from fastapi.testclient import TestClient
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "thinking_bert"))
 
+from small_encoder import write_random_run as write_random_encoder
 from small_model import write_random_run
 from small_server import small_tokenizer
 
@@ -24,6 +28,9 @@ from thinkling.cli import serve
 from thinkling.cli.main import main
 from thinkling.cli.serve import address, is_loopback, listening
 from thinkling.errors import InputError
+from thinkling.puzzles.laptop_recipes import sudoku_4x4
+from thinkling.puzzles.puzzle_model import PuzzleModel, build
+from thinkling.tasks.sudoku import Sudoku
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +60,9 @@ def server(chat_run: Path) -> Iterator[subprocess.Popen[str]]:
 def test_the_command_serves_until_it_is_told_to_stop(server: subprocess.Popen[str]) -> None:
     assert server.stdout is not None
     told = json.loads(server.stdout.readline())
-    assert set(told) == {"url", "model", "params"}
+    assert set(told) == {"url", "page", "model", "params"}
     assert told["url"].startswith("http://127.0.0.1:")
+    assert told["url"] == f"{told['page']}v1"
     with openai.OpenAI(base_url=told["url"], api_key="any", timeout=20) as client:
         assert [model.id for model in client.models.list()] == ["small-talk"]
         answer = client.chat.completions.create(
@@ -179,3 +187,77 @@ def test_addresses_of_this_machine_are_known() -> None:
         assert address(listener).endswith("/v1")
     with pytest.raises(InputError, match="65535"):
         listening("127.0.0.1", 65536)
+
+
+@pytest.fixture(scope="module")
+def puzzle_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network for 4x4 Sudoku that has learned nothing; its searches end all the same."""
+    recipe = sudoku_4x4()
+    task = Sudoku(4)
+    settings = dataclasses.asdict(recipe.model)
+    network = build("hrm", settings)
+    network.initialize(0)
+    config = {
+        "product": "puzzles",
+        "architecture": "hrm",
+        "model": settings,
+        "task": task.settings(),
+        "halting": dataclasses.asdict(recipe.halting),
+    }
+    folder = tmp_path_factory.mktemp("serve") / "small-puzzles"
+    PuzzleModel(network, task, recipe.halting, config).save_pretrained(folder)
+    return folder
+
+
+def test_puzzles_are_served_with_their_page(
+    no_server: NoServer, puzzle_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = tmp_path / "mine.csv"
+    examples.write_text("question\n1.3...4...2.4.1.\n")
+    flags = ["--port", "0", "--examples", str(examples), "--max-puzzles", "2"]
+    assert main(["serve", str(puzzle_run), *flags]) == 0
+    assert "for a browser  http://127.0.0.1:" in capsys.readouterr().out
+    with TestClient(no_server.made["app"], base_url="http://localhost") as client:
+        assert client.get("/").status_code == 200
+        manifest = client.get("/manifest.json").json()
+        assert manifest["name"] == "small-puzzles"
+        (example,) = manifest["examples"]
+        body = {"puzzle": example["puzzle"], "search": True}
+        (result,) = client.post("/v1/solve", json=body).json()["results"]
+        assert result["status"] == "verified"
+        assert client.post("/v1/solve", json={"puzzles": [example["puzzle"]] * 3}).status_code == 413
+
+
+def test_masks_are_served_with_their_page(no_server: NoServer, tmp_path: Path) -> None:
+    write_random_encoder(tmp_path / "encoder")
+    assert main(["serve", str(tmp_path / "encoder"), "--port", "0"]) == 0
+    with TestClient(no_server.made["app"], base_url="http://localhost") as client:
+        assert client.get("/manifest.json").json()["product"] == "thinking_bert"
+        assert client.post("/v1/fill", json={"text": "the <mask>"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--max-steps", "0"], "max_steps 0"),
+        (["--max-budget", "-1"], "max_budget -1"),
+        (["--max-waiting-puzzles", "-1"], "max_waiting_puzzles -1"),
+        (["--examples", "nowhere.csv"], "nowhere.csv"),
+        (["--grid", "9x9"], "9x9"),
+        (["--grid", "nine"], "--grid 'nine'"),
+        (["--task", "plugin.py"], "plugin.py"),
+    ],
+)
+def test_bad_flags_for_puzzles_are_named(
+    puzzle_run: Path, flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", str(puzzle_run), "--port", "0", *flags]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_flags_of_another_product_are_named(chat_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for flags in (["--examples", "mine.csv"], ["--grid", "9x9"]):
+        assert main(["serve", str(chat_run), "--port", "0", *flags]) == 2
+        assert flags[0] in capsys.readouterr().err

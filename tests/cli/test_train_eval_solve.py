@@ -15,6 +15,7 @@ from thinkling.data.array_store import read_split
 from thinkling.tasks.sudoku import Sudoku
 
 PUZZLE = "1..4...1.1..4..."
+SOLUTION_KEYS = {"answer", "status", "steps", "q_halt", "solved_by", "samples", "segments"}
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, Any]:
@@ -131,7 +132,7 @@ def test_solve_one(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: P
     puzzle = first_question(folder)
     code, told = said(capsys, "solve", folder / "run", puzzle, "--trace", tmp_path / "trace.json")
     assert code == 0
-    assert set(told) == {"answer", "status", "steps", "q_halt"}
+    assert set(told) == SOLUTION_KEYS
     assert told["status"] in ("verified", "unsolved")
     trace = json.loads((tmp_path / "trace.json").read_text())
     assert len(trace["trace"]) == told["steps"]
@@ -164,7 +165,7 @@ def test_solve_a_file_in_order(folder: Path, capsys: pytest.CaptureFixture[str],
     assert code == 0
     assert len(told) == len(asked)
     for question, row in zip(asked, told, strict=True):
-        assert set(row) == {"answer", "status", "steps", "q_halt"}
+        assert set(row) == SOLUTION_KEYS
         assert len(row["answer"]) == len(question)
 
 

@@ -93,6 +93,7 @@ def test_hidden_matrices_are_no_embeddings_heads_or_norms():
             "layer": Linear(32, 64, bias=True),
             "norm": nn.LayerNorm(64),
             "q_head": Linear(64, 2),
+            "lm_head": Linear(64, 50),
         }
     )
     matrices = hidden_matrices(model)

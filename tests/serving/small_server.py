@@ -88,7 +88,7 @@ class FakeModel:
     def __init__(
         self, tokenizer: ChatTokenizer, reply: Reply, *, pause: float = 0.0, context: int = 200
     ) -> None:
-        self.tokenizer, self.stage = tokenizer, "chat"
+        self.tokenizer, self.stage, self.params = tokenizer, "chat", 1000
         self.network = SimpleNamespace(config=SimpleNamespace(max_length=context))
         self.engines: list[FakeEngine] = []
         self._reply, self._pause, self._context = reply, pause, context

@@ -127,7 +127,7 @@ def test_a_long_body_that_does_not_say_so_is_read_no_further(address: str) -> No
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/", 404), ("GET", "/docs", 404), ("GET", "/openapi.json", 404), ("GET", CHAT, 405)],
+    [("GET", "/v1", 404), ("GET", "/v1/solve", 404), ("GET", "/redoc", 404), ("GET", CHAT, 405)],
 )
 def test_an_address_that_is_none_gets_an_error_in_openai_s_shape(
     address: str, method: str, path: str, status: int

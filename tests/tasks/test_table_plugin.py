@@ -138,7 +138,7 @@ def test_only_tables_take_a_plugin(tmp_path):
     ("code", "words"),
     [
         ("def chekc(q, a): return True\n", r"none of symmetry, check.*did you mean 'check'"),
-        ("x = 1\n", "none of symmetry, check, validate, canonical is defined.*define one"),
+        ("x = 1\n", "none of symmetry, check, validate, canonical, view is defined.*define one"),
         ("check = 1\n", "none of"),
         ("def check(q, a:\n", "line 1: "),
         ("import math\n\nmath.nothing\n", "line 3: AttributeError"),

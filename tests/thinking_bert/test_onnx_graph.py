@@ -11,6 +11,7 @@ import pytest
 import torch
 from small_encoder import small_config, write_random_run
 
+from thinkling.artifacts import onnx_writing
 from thinkling.data.batch import TextBatch
 from thinkling.data.tokenizer import TextTokenizer
 from thinkling.errors import InputError, ThinklingError
@@ -119,7 +120,7 @@ def test_a_file_needs_only_onnxruntime(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_what_does_not_fit_into_one_file_is_refused(
     tokenizer: TextTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_graph, "MOST_BYTES", 1000)
+    monkeypatch.setattr(onnx_writing, "MOST_BYTES", 1000)
     with pytest.raises(InputError, match="at most 1,000 in one ONNX file"):
         onnx_graph.write_onnx(ThinkingBert(small_config(tokenizer)), tmp_path / "model.onnx", {})
 
@@ -133,6 +134,7 @@ def test_a_disk_that_refuses_leaves_nothing(
 
     program = SimpleNamespace(model=SimpleNamespace(metadata_props={}), save=save)
     monkeypatch.setattr("torch.onnx.export", lambda *_, **__: program)
+    monkeypatch.setattr(onnx_writing, "_tidy", lambda _: None)
     with pytest.raises(ThinklingError, match="No space left"):
         onnx_graph.write_onnx(ThinkingBert(small_config(tokenizer)), tmp_path / "model.onnx", {})
     assert list(tmp_path.iterdir()) == []

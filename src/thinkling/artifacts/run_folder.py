@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from thinkling.artifacts.shipped import shipped_folder, shipped_names
 from thinkling.errors import InputError, ThinklingError
 
 CONFIG = "config.json"
@@ -182,15 +183,20 @@ def find_model_folder(path: Path | str) -> Path:
     """The folder to load a model from, its weights verified.
 
     That is the run folder itself; or, when training was killed before it wrote weights there, its best
-    checkpoint, or the last one. A checkpoint folder is a model folder too.
+    checkpoint, or the last one. A checkpoint folder is a model folder too, and so is a model that comes with the
+    package, by its name alone. Of a name and a run folder of that name the run folder is meant.
 
     Raises:
         InputError: the path does not exist, is not a run folder, is half-written, or a file of it is damaged.
     """
     path = Path(path)
+    if not _holds_a_model(path):
+        path = shipped_folder(path) or path
     if not path.exists():
         raise InputError(
-            f"{path} does not exist", "a run folder", "check the path, or make one with `thinkling train`"
+            f"{path} does not exist",
+            " or ".join(["a run folder", *map(repr, shipped_names())]),
+            "check the path, or make one with `thinkling train`",
         )
     if not path.is_dir():
         raise InputError(f"{path} is a file", "a run folder", "give the folder that holds config.json")
@@ -212,6 +218,10 @@ def find_model_folder(path: Path | str) -> Path:
     if not (folder / CONFIG).exists():
         raise InputError(f"{folder / CONFIG} is missing", "a run folder with a config.json", _advice(folder))
     return folder
+
+
+def _holds_a_model(path: Path) -> bool:
+    return any((path / name).exists() for name in (CONFIG, WEIGHTS, MANIFEST, "checkpoints"))
 
 
 def newest_complete(checkpoints: Path, name: str) -> Path | None:

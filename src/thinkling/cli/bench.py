@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from thinkling.cli.arguments import CommandArguments, Subcommand
-from thinkling.cli.eval import examples_for
+from thinkling.cli.eval_puzzles import examples_for
 from thinkling.cli.eval_text import scored_rows, with_threshold
+from thinkling.errors import InputError
 from thinkling.lm.generation_benchmark import bench_generation
 from thinkling.lm.rl.benchmark import bench_grpo
 from thinkling.lm.training_benchmark import bench_training as lm_training
@@ -164,6 +165,26 @@ class GrpoArguments(CommandArguments):
     """auto, cpu, cuda or mps."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServeArguments(CommandArguments):
+    """A server with many clients at once, beside the same model and puzzles without a server."""
+
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/demo")
+    """The run folder of a puzzle model."""
+    data: Path = Path("data/demo")
+    """A data set folder or a CSV file."""
+    limit: int = 1000
+    """Puzzles (0: all)."""
+    clients: int = 64
+    """Clients, each of which sends a puzzle and waits for its answer."""
+    seconds: float = 60.0
+    """How long."""
+    slots: int = 64
+    """Chains in work at once."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+
 def bench_train(arguments: TrainArguments) -> dict[str, Any]:
     """Measure training."""
     sizes = PUBLISHED_SIZES if arguments.model == "all" else (arguments.model,)
@@ -246,6 +267,27 @@ def bench_reinforcement(arguments: GrpoArguments) -> dict[str, Any]:
     )
 
 
+def bench_server(arguments: ServeArguments) -> dict[str, Any]:
+    """Measure the server."""
+    try:
+        from thinkling.serving.benchmark import bench_serve
+    except ImportError as error:
+        raise InputError(
+            f"serving without the package {error.name}",
+            "an installation with the extra 'serve'",
+            "install it: pip install 'thinkling[serve]'",
+        ) from None
+    model = load(arguments.run_folder, device=arguments.device)
+    examples = examples_for(model, arguments.data, "test", arguments.limit)
+    return bench_serve(
+        model,
+        [model.task.format(question.inputs) for question in examples.questions()],
+        clients=arguments.clients,
+        seconds=arguments.seconds,
+        slots=arguments.slots,
+    )
+
+
 SUBCOMMANDS = {
     "train": Subcommand(
         arguments=TrainArguments,
@@ -286,5 +328,10 @@ SUBCOMMANDS = {
         arguments=GrpoArguments,
         run=bench_reinforcement,
         summary="steps of reinforcement learning a minute beside TRL's",
+    ),
+    "serve": Subcommand(
+        arguments=ServeArguments,
+        run=bench_server,
+        summary="puzzles a second by a server with 64 clients, beside the same without a server",
     ),
 }

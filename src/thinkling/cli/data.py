@@ -65,6 +65,11 @@ SUBCOMMANDS = {
             "sudoku": Subcommand(
                 arguments=data_sudoku.MakeArguments, run=data_sudoku.make, summary="4x4, 6x6 or 9x9, rated"
             ),
+            "sudoku-levels": Subcommand(
+                arguments=data_sudoku.LevelsArguments,
+                run=data_sudoku.make_of_levels,
+                summary="9x9 of every level: your CSV files, easier copies of them, generated ones",
+            ),
             "maze": Subcommand(
                 arguments=data_maze.MakeArguments,
                 run=data_maze.make,

@@ -1,4 +1,4 @@
-"""`thinkling data make|import sudoku`."""
+"""`thinkling data make|import sudoku` and `thinkling data make sudoku-levels`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from thinkling.cli.arguments import CommandArguments
 from thinkling.cli.work import cores, progress_bar
 from thinkling.errors import InputError
 from thinkling.puzzles.datasets.sudoku import import_sudoku, make_sudoku
+from thinkling.puzzles.datasets.sudoku_levels import make_levels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,28 @@ class MakeArguments(CommandArguments):
     """The same seed gives the same files."""
     processes: int = 0
     """Processes that work at it; 0: one for each core. The result does not depend on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelsArguments(CommandArguments):
+    """Mix the 9x9 puzzles of CSV files with easier copies of them and with generated ones, for a curriculum."""
+
+    sources: Positional[tuple[Path, ...]]
+    """CSV files with the columns source,question,answer,rating; hf://datasets/OWNER/NAME/FILE fetches one."""
+    test: Path
+    """A CSV file of test puzzles; what gives them away is left out of training."""
+    out: Path
+    """The folder to write."""
+    generated: int = 10_000
+    """Puzzles to generate, with 30 to 54 blanks."""
+    eased: int = 15_000
+    """Easier copies of puzzles of the files: up to 20 of their blanks are filled in."""
+    held_out: int = 500
+    """Puzzles of the files that come last and have no easier copy: a recipe's validation_size holds them out."""
+    seed: int = 0
+    """The same seed gives the same files."""
+    processes: int = 0
+    """Processes that generate; 0: one for each core. The result does not depend on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +94,26 @@ def make(arguments: MakeArguments) -> dict[str, Any]:
             blanks=None if arguments.blanks is None else parse_range(arguments.blanks),
             train=arguments.train,
             test=arguments.test,
+            seed=arguments.seed,
+            processes=cores(arguments.processes),
+            progress=progress,
+        )
+
+
+def make_of_levels(arguments: LevelsArguments) -> dict[str, Any]:
+    """Mix a data set of many levels.
+
+    Raises:
+        InputError: a bad row, impossible settings, or something else at `out`.
+    """
+    with progress_bar("puzzles") as progress:
+        return make_levels(
+            [fetched(source) for source in arguments.sources],
+            fetched(arguments.test),
+            arguments.out,
+            generated=arguments.generated,
+            eased=arguments.eased,
+            held_out=arguments.held_out,
             seed=arguments.seed,
             processes=cores(arguments.processes),
             progress=progress,

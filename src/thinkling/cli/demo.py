@@ -13,7 +13,7 @@ import tyro
 from thinkling.cli.arguments import CommandArguments
 from thinkling.cli.grid import draw_grid
 from thinkling.cli.output import Report
-from thinkling.cli.solve import in_a_line
+from thinkling.cli.solution_output import in_a_line
 from thinkling.data.array_store import MANIFEST, read_split
 from thinkling.errors import InputError
 from thinkling.puzzles.datasets.sudoku import make_sudoku

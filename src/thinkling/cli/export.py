@@ -1,9 +1,9 @@
-"""`thinkling export onnx|gguf|hf RUN --out PATH`: a run in another format, read back and compared."""
+"""`thinkling export onnx|web|gguf|hf RUN --out PATH`: a run in another format, read back and compared."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,50 +14,141 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from thinkling.artifacts.hub import fetched
-from thinkling.artifacts.run_folder import find_model_folder, read_config
 from thinkling.cli.arguments import CommandArguments, Subcommand
+from thinkling.cli.eval import examples_for
 from thinkling.cli.output import Report, in_words, plain
+from thinkling.data.puzzle_set import PuzzleSet
 from thinkling.errors import InputError
 from thinkling.lm.gguf.export import GgufExport, export_gguf
 from thinkling.lm.gguf.fields import GgufType
 from thinkling.lm.hf_weights import HfExport, StoredDtype, export_hf
+from thinkling.models import product_of
+from thinkling.puzzles.load import load as load_puzzles
+from thinkling.puzzles.onnx_export import MOST_LOST, PuzzleOnnxExport, export_puzzles
+from thinkling.serving.web_export import export_web
 from thinkling.thinking_bert.onnx_export import OnnxExport, export_onnx
-
-TO_ONNX: Mapping[str, Callable[[Path, Path], OnnxExport]] = {"thinking_bert": export_onnx}
-"""What writes and compares the model of a run, by the product in its config.json."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxArguments(CommandArguments):
-    """Write a Thinking-BERT as one ONNX file with settings and tokenizer, and compare it in onnxruntime.
+    """Write a puzzle model or a Thinking-BERT as one ONNX file with its settings, and compare it in onnxruntime.
 
-    The graph is one round of thinking; rounds are repeated, and ended by the halt value, outside of it.
+    The graph is one segment of thought. Segments are repeated, and ended by the halt value or by a valid answer,
+    outside of it: `thinkling solve model.onnx` and `thinkling fill model.onnx` do that.
     """
 
     run: Positional[Path]
     """The run folder, a checkpoint inside one, or hf://OWNER/NAME."""
     out: Path
     """The file to write, such as model.onnx; an existing one is replaced."""
+    int8: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """For puzzles: store matrices in 8 bits, a quarter of the size. Needs --data."""
+    data: Path | None = None
+    """For puzzles: a data set or CSV file; the file's exact accuracy on it is compared with the run's."""
+    limit: int = 500
+    """With --data: only so many puzzles of its test split (0: all)."""
 
 
 def onnx(arguments: OnnxArguments) -> Report:
-    """Export; the exit code is 1 where the file does not compute what the run does.
+    """Export; the exit code is 1 where the file does not do what the run does.
 
     Raises:
         InputError: a run that cannot be exported, or a missing package.
     """
     run = fetched(arguments.run)
-    product = str(read_config(find_model_folder(run)).get("product"))
-    if product not in TO_ONNX:
-        raise InputError(f"a run of the product {product!r}", ", ".join(TO_ONNX), "export another run")
-    written = TO_ONNX[product](run, arguments.out)
-    if not written.checked:
-        print(
-            f"thinkling: {written.path}: onnxruntime is {written.max_abs_diff:.3g} away from the run; "
-            f"allowed: {written.tolerance:g}; do not use this file, and report the fault",
-            file=sys.stderr,
+    product = product_of(run)
+    if product == "puzzles":
+        puzzles = _judged_on(run, arguments)
+        written: OnnxExport | PuzzleOnnxExport = export_puzzles(
+            run, arguments.out, int8=arguments.int8, puzzles=puzzles
         )
-    return Report(values=asdict(written), exit_code=0 if written.checked else 1)
+    elif product != "thinking_bert":
+        raise InputError(f"a run of the product {product!r}", "puzzles, thinking_bert", "export another run")
+    elif arguments.int8 or arguments.data is not None:
+        raise InputError("--int8 or --data for a Thinking-BERT", "these with a puzzle run", "leave them out")
+    else:
+        written = export_onnx(run, arguments.out)
+    if not written.checked:
+        print(f"thinkling: {written.path}: {_fault(written)}; do not use this file", file=sys.stderr)
+    values = {name: value for name, value in asdict(written).items() if value is not None}
+    return Report(values=values, exit_code=0 if written.checked else 1)
+
+
+def _judged_on(run: Path, arguments: OnnxArguments | WebArguments) -> PuzzleSet | None:
+    """The puzzles that a file is compared on; None where no data was named."""
+    if arguments.limit < 0:
+        raise InputError(f"--limit {arguments.limit}", "0 or more", "give another --limit")
+    if arguments.data is None:
+        return None
+    model = load_puzzles(run, device="cpu", compute_dtype="float32")
+    return examples_for(model, fetched(arguments.data), "test", arguments.limit).puzzles
+
+
+def _fault(written: OnnxExport | PuzzleOnnxExport) -> str:
+    """What is wrong with a file that was not found to be as good as its run."""
+    if isinstance(written, PuzzleOnnxExport) and written.int8:
+        return (
+            f"{written.exact_accuracy:.1%} of {written.n} puzzles are right, {written.exact_accuracy_run:.1%} in fp32; "
+            f"allowed to be lost: {MOST_LOST:.1%}; export without --int8"
+        )
+    return (
+        f"onnxruntime is {written.max_abs_diff:.3g} away from the run; allowed: {written.tolerance:g}; "
+        "report the fault"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebArguments(CommandArguments):
+    """Write a folder of static files in which a puzzle model thinks in the browser: page, model and onnxruntime-web.
+
+    It works from any file server, such as `python -m http.server -d DIR`, and fetches nothing from elsewhere. The
+    first export fetches onnxruntime-web from npm's registry and keeps it in the user's cache.
+    """
+
+    run: Positional[Path]
+    """The run folder of a puzzle model, a checkpoint inside one, or hf://OWNER/NAME."""
+    out: Path
+    """The folder to write; an earlier export is replaced."""
+    name: str = ""
+    """How the page calls the model; the run folder's name where not given."""
+    examples: Path | None = None
+    """A CSV file with a column question: what the page offers to begin with."""
+    int8: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Store matrices in 8 bits, a quarter of the size to download. Needs --data."""
+    data: Path | None = None
+    """A data set or CSV file; the exact accuracy of the exported model on it is compared with the run's."""
+    limit: int = 500
+    """With --data: only so many puzzles of its test split (0: all)."""
+    ort: Path | None = None
+    """A folder with the files of onnxruntime-web (its dist), in place of fetching them."""
+
+
+def web(arguments: WebArguments) -> Report:
+    """Export; the exit code is 1 where the model's file does not do what the run does.
+
+    Raises:
+        InputError: a run that cannot be exported, a missing package, or a folder that is no earlier export.
+    """
+    run = fetched(arguments.run)
+    product = product_of(run)
+    if product != "puzzles":
+        raise InputError(f"a run of the product {product!r}", "puzzles", "use `thinkling serve` for its page")
+    written = export_web(
+        run,
+        arguments.out,
+        name=arguments.name,
+        int8=arguments.int8,
+        puzzles=_judged_on(run, arguments),
+        examples=arguments.examples,
+        runtime=arguments.ort,
+    )
+    if not written.checked:
+        print(f"thinkling: {written.path}: {_fault(written.model)}; do not use it", file=sys.stderr)
+    values = asdict(written)
+    values["model"] = {
+        name: value for name, value in values["model"].items() if value is not None and name != "path"
+    }
+    return Report(values=values, exit_code=0 if written.checked else 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +245,14 @@ def _types_table(written: GgufExport) -> Table | None:
 
 SUBCOMMANDS = {
     "onnx": Subcommand(
-        arguments=OnnxArguments, run=onnx, summary="one file for onnxruntime, of a Thinking-BERT"
+        arguments=OnnxArguments,
+        run=onnx,
+        summary="one file for onnxruntime, of a puzzle run or a Thinking-BERT",
+    ),
+    "web": Subcommand(
+        arguments=WebArguments,
+        run=web,
+        summary="a folder of static files that solves puzzles in the browser, of a puzzle run",
     ),
     "gguf": Subcommand(
         arguments=GgufArguments, run=gguf, summary="one file for llama.cpp, of a language model"

@@ -44,17 +44,17 @@ COMMANDS: Mapping[str, Command] = {
     "encode": Command("encode", "turn texts into vectors with a Thinking-BERT"),
     "generate": Command("generate", "let a language model answer a prompt, with its reasoning"),
     "chat": Command("chat", "talk with a language model in the terminal"),
-    "serve": Command(
-        "serve", "answer over HTTP as OpenAI's interface does, on this machine only unless told"
-    ),
+    "serve": Command("serve", "a web page and an HTTP interface for a run, on this machine only unless told"),
     "lm": Command(
         "lm", "plan a language model, train its tokenizer, clean its corpus, or all of it in minutes"
     ),
-    "export": Command("export", "write a model in another format and compare it with the original"),
+    "export": Command(
+        "export", "write a model in another format, or as a page that thinks in the browser, and compare"
+    ),
     "import": Command(
         "import_weights", "turn a checkpoint of another program (hrm, trm, hf) into a run folder"
     ),
-    "bench": Command("bench", "measure training speed or what adaptive halting saves"),
+    "bench": Command("bench", "measure speed: training, halting, generation, the server"),
 }
 
 

@@ -1,4 +1,4 @@
-"""`thinkling serve RUN`: answer over HTTP as OpenAI's interface does, on this machine only unless told otherwise."""
+"""`thinkling serve RUN`: a page for a browser and an interface for programs, on this machine only by default."""
 
 from __future__ import annotations
 
@@ -12,21 +12,46 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from thinkling.cli.arguments import CommandArguments
+from thinkling.cli.arguments import CommandArguments, rows_and_columns
 from thinkling.cli.output import write_json
 from thinkling.errors import InputError
 from thinkling.serving.settings import LOOPBACK_HOSTS, ServerSettings
 
+_SETTINGS = (
+    "slots",
+    "max_waiting",
+    "max_waiting_puzzles",
+    "max_body_bytes",
+    "max_puzzles",
+    "max_traced",
+    "max_steps",
+    "max_samples",
+    "max_budget",
+    "max_segments",
+    "max_tokens",
+    "temperature",
+    "think_budget",
+)
+"""Flags that are limits or defaults of the server, under the same name."""
 _SECONDS_TO_FINISH = 3
 """After Ctrl+C, for answers that are being made."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(CommandArguments):
-    """Serve a language model: /v1/chat/completions, /v1/models and /health, for any client of OpenAI's interface."""
+    """Serve a model: a page that shows it thinking, and an interface for programs.
 
-    run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="RUN")]
-    """The run folder of a model that was trained on conversations, or hf://OWNER/NAME."""
+    Puzzles are solved at /v1/solve, masks are filled at /v1/fill, and conversations go on at /v1/chat/completions for
+    any client of OpenAI's interface; /docs says more.
+    """
+
+    run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="RUN")] = Path(
+        "sudoku"
+    )
+    """A run folder, or hf://OWNER/NAME: puzzles, a Thinking-BERT, or a language model for conversations.
+
+    Where not given: the Sudoku model that comes with the package.
+    """
     host: str = "127.0.0.1"
     """Address to listen at. 127.0.0.1 is reached from this machine only, 0.0.0.0 from the whole network."""
     port: int = 8000
@@ -34,15 +59,37 @@ class Arguments(CommandArguments):
     name: str = ""
     """What clients call the model (empty: the name of its folder)."""
     slots: int = 64
-    """Answers generated at once; further ones wait."""
-    max_waiting: int = 256
-    """Answers that may wait for a slot."""
+    """Chains of thought, or answers, in work at once; further ones wait."""
+    max_waiting: int = ServerSettings.max_waiting
+    """Answers of a language model that may wait for a slot."""
+    max_waiting_puzzles: int = ServerSettings.max_waiting_puzzles
+    """Puzzles, or texts with masks, that may wait for a slot."""
+    max_body_bytes: int = ServerSettings.max_body_bytes
+    """Longest body of a request."""
+    max_puzzles: int = ServerSettings.max_puzzles
+    """Most puzzles, or texts with masks, of a request."""
+    max_traced: int = ServerSettings.max_traced
+    """Most segments of a request that asks for what the model thought."""
+    max_steps: int = ServerSettings.max_steps
+    """Most segments that a request may ask for."""
+    max_samples: int = ServerSettings.max_samples
+    """Most chains a puzzle that a request may ask for."""
+    max_budget: int = ServerSettings.max_budget
+    """Most segments a puzzle that a request may allow to a search."""
+    max_segments: int = ServerSettings.max_segments
+    """Most segments that a request may cost altogether."""
     max_tokens: int = 0
     """Most tokens of an answer (0: as many as the context has room for)."""
     temperature: float = 0.0
-    """Where a request names none; 0: always the likeliest token."""
+    """For a language model, where a request names none; 0: always the likeliest token."""
     think_budget: int | None = None
     """Most tokens of reasoning, where a request names no budget."""
+    examples: Path | None = None
+    """For puzzles: a CSV file with a column question that the page offers to begin with."""
+    task: Path | None = None
+    """For a table: a Python file with its checker; naming it here runs it."""
+    grid: str = ""
+    """For a maze model with local mixing: the size to use it on, such as 30x30, if it is not the trained one."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -55,12 +102,8 @@ def run(arguments: Arguments) -> int:
     only_here = is_loopback(arguments.host)
     settings = ServerSettings(
         model_name=arguments.name or Path(arguments.run_folder).resolve().name,
-        slots=arguments.slots,
-        max_waiting=arguments.max_waiting,
-        max_tokens=arguments.max_tokens,
-        temperature=arguments.temperature,
-        think_budget=arguments.think_budget,
         allowed_hosts=(*LOOPBACK_HOSTS, arguments.host) if only_here else (),
+        **{name: getattr(arguments, name) for name in _SETTINGS},
     )
     # Before the model is loaded: a port that is taken is known at once.
     with listening(arguments.host, arguments.port) as listener:
@@ -69,9 +112,16 @@ def run(arguments: Arguments) -> int:
         if not only_here:
             print(_everybody(arguments.host), file=sys.stderr)
         if arguments.json:
-            write_json({"url": url, "model": settings.model_name, "params": params})
+            page = url.removesuffix("v1")
+            write_json({"url": url, "page": page, "model": settings.model_name, "params": params})
         else:
-            print(f"{settings.model_name} ({params:,} parameters) at {url} – Ctrl+C stops it", flush=True)
+            print(
+                f"{settings.model_name} ({params:,} parameters)\n"
+                f"  for a browser  {url.removesuffix('v1')}\n"
+                f"  for programs   {url}\n"
+                "Ctrl+C stops it",
+                flush=True,
+            )
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -90,13 +140,21 @@ def run(arguments: Arguments) -> int:
 
 def _app(arguments: Arguments, settings: ServerSettings) -> tuple[Any, int]:
     """The application and the model's number of parameters."""
-    from thinkling.lm.language_model import LanguageModel
+    from thinkling.models import load
     from thinkling.serving.app import create_app
 
-    model = LanguageModel.from_folder(
-        arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype
+    model: Any = load(
+        arguments.run_folder,
+        device=arguments.device,
+        compute_dtype=arguments.compute_dtype,
+        task=arguments.task,
     )
-    return create_app(model, settings), model.params
+    if arguments.grid:
+        rows, columns = rows_and_columns("--grid", arguments.grid)
+        if not hasattr(model, "on_grid"):
+            raise InputError(f"--grid {arguments.grid}", "a model of mazes", "leave it out")
+        model = model.on_grid(rows, columns)
+    return create_app(model, settings, examples=arguments.examples), model.params
 
 
 def _uvicorn() -> Any:

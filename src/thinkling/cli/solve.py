@@ -1,30 +1,21 @@
-"""`thinkling solve RUN PUZZLE`: solve a puzzle, or a CSV file of them as a stream."""
+"""`thinkling solve RUN PUZZLE`: solve a puzzle, or a CSV file of them as a stream.
+
+Here are only the arguments and the choice between a run and an exported .onnx file, so that the latter is
+solved without importing torch.
+"""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import tyro
-from numpy.typing import NDArray
 
-from thinkling.artifacts.run_folder import write_json as write_file
-from thinkling.cli.arguments import CommandArguments, rows_and_columns
-from thinkling.cli.grid import draw_grid
-from thinkling.cli.output import Report, write_json
-from thinkling.data.csv_tables import read_rows
-from thinkling.errors import InputError, UnverifiedError
-from thinkling.puzzles.load import load
-from thinkling.puzzles.puzzle_model import PuzzleModel, Solution
-
-WATCH_SECONDS = 0.4
-"""Pause between two segments with --watch."""
+from thinkling.artifacts.shipped import shipped_folder
+from thinkling.cli.arguments import CommandArguments
+from thinkling.cli.output import Report
+from thinkling.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +23,7 @@ class Arguments(CommandArguments):
     """Solve one puzzle, or with --file a CSV file of them, one JSON object a line."""
 
     run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(name="run", metavar="RUN")]
-    """The run folder."""
+    """The run folder, an exported .onnx file, or the name of a model that comes with the package: sudoku."""
     puzzle: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PUZZLE")] = ""
     """The question in the task's notation: a Sudoku or maze row by row, an ARC grid as JSON."""
     puzzle_id: str = ""
@@ -52,6 +43,25 @@ class Arguments(CommandArguments):
     """
     steps: int = 0
     """Limit of segments (0: the trained one)."""
+    samples: int = 1
+    """Chains of thought for each puzzle."""
+    vary: Literal["symmetry", "init", "noise"] = "symmetry"
+    """What chains differ by: symmetric copies of the puzzle, where the carry begins, or noise on its way."""
+    select: Literal["q", "vote", "residual", "first", "valid"] | None = None
+    """Which chain to believe: the best Q value, most votes, the smallest residual, the first to stop, or a valid one.
+
+    Where not given: a valid one if the task can tell one, else the best Q value.
+    """
+    seed: int = 0
+    """Of symmetric copies and noise."""
+    search: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Where the model's answer is wrong: branch on the least certain cell, go back on contradiction, and end with a
+    verified answer, with a proof that there is none, or with --budget spent. For Sudoku and mazes; a model that comes
+    with the package does so without being told."""
+    no_search: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """The model's own answer, also from a model that comes with the package."""
+    budget: int | None = None
+    """With --search: segments that a puzzle may cost (4096 where not given)."""
     require_valid: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Leave with exit code 3 unless every answer is verified."""
     trace: Path | None = None
@@ -59,11 +69,16 @@ class Arguments(CommandArguments):
     watch: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Show how the answer changes from segment to segment."""
     slots: int = 64
-    """With --file: puzzles in work at once."""
+    """With --file: chains in work at once; a puzzle has one or more."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Dtype of matrix products."""
+
+    @property
+    def searches(self) -> bool:
+        """Whether a wrong answer is searched on."""
+        return self.search or (shipped_folder(self.run_folder) is not None and not self.no_search)
 
 
 def run(arguments: Arguments) -> Report | int:
@@ -76,126 +91,22 @@ def run(arguments: Arguments) -> Report | int:
         )
     if arguments.steps < 0:
         raise InputError(f"--steps {arguments.steps}", "0 or more", "give another --steps")
+    if arguments.samples < 1:
+        raise InputError(f"--samples {arguments.samples}", "1 or more", "give another --samples")
+    if arguments.search and arguments.no_search:
+        raise InputError("--search and --no-search", "one of the two", "leave one out")
+    if arguments.budget is not None and (arguments.budget < 1 or not arguments.searches):
+        raise InputError(
+            f"--budget {arguments.budget}" + ("" if arguments.searches else " without --search"),
+            "1 or more segments, with --search",
+            "give another --budget, or leave it out",
+        )
     if arguments.slots < 1:
         raise InputError(f"--slots {arguments.slots}", "1 or more", "give another --slots")
-    model = load(
-        arguments.run_folder,
-        device=arguments.device,
-        compute_dtype=arguments.compute_dtype,
-        task=arguments.task,
-    )
-    if arguments.grid:
-        model = model.on_grid(*rows_and_columns("--grid", arguments.grid))
-    if arguments.file is not None:
-        return _solve_file(model, arguments, arguments.file)
-    return _solve_one(model, arguments)
-
-
-def _solve_one(model: PuzzleModel, arguments: Arguments) -> Report:
-    solution = model.solve(
-        arguments.puzzle,
-        halt=arguments.halt,
-        steps=arguments.steps or None,
-        puzzle_name=arguments.puzzle_id,
-    )
-    if arguments.trace is not None:
-        _write_trace(arguments.trace, model, solution)
-    if arguments.watch and not arguments.json:
-        _watch(model, solution)
-    if arguments.require_valid and solution.status != "verified":
-        if arguments.json:
-            write_json(solution.as_json())
-        raise UnverifiedError(
-            f"no verified answer within {solution.steps} segments: status {solution.status}; allow more with --steps"
-        )
-    grid = draw_grid(model.task, model.task.parse(solution.question), solution.tokens)
-    return Report(values=solution.as_json(), text=f"{grid}\n{in_a_line(solution)}")
-
-
-def in_a_line(solution: Solution) -> str:
-    """Status, steps and halt probability for a person."""
-    colour = {"verified": "green", "unverified": "yellow", "unsolved": "red"}[solution.status]
-    segments = "1 step" if solution.steps == 1 else f"{solution.steps} steps"
-    return (
-        f"[{colour}]{solution.status}[/{colour}] after {segments} of thought; "
-        f"its own estimate of being right: {solution.q_halt:.3f}"
-    )
-
-
-def _watch(model: PuzzleModel, solution: Solution) -> None:
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    question = model.task.parse(solution.question)
-    before: NDArray[np.integer] = question
-    with Live(console=console, auto_refresh=False) as live:
-        for number, entry in enumerate(solution.trace, start=1):
-            grid = draw_grid(model.task, question, entry.tokens, changed=entry.tokens != before)
-            changed = int((entry.tokens != before).sum())
-            line = f"step {number}: {changed} cells changed, probability of being right {entry.q_halt:.3f}"
-            live.update(Text.from_markup(f"{grid}\n{line}"), refresh=True)
-            before = entry.tokens
-            if console.is_terminal:
-                time.sleep(WATCH_SECONDS)
-            else:
-                console.print(Text.from_markup(f"{grid}\n{line}"))
-
-
-def _write_trace(path: Path, model: PuzzleModel, solution: Solution) -> None:
-    steps = [entry.as_json() | {"answer": model.task.format(entry.tokens)} for entry in solution.trace]
-    try:
-        write_file(
-            path,
-            {
-                "question": solution.question,
-                **solution.as_json(),
-                "task": model.task.settings(),
-                "trace": steps,
-            },
-        )
-    except OSError as error:
-        raise InputError(
-            f"--trace {path}: {error.strerror}", "a file that can be written", "give another path"
-        ) from None
-
-
-def _solve_file(model: PuzzleModel, arguments: Arguments, path: Path) -> int:
-    """One JSON object a line, in input order, as the answers come."""
-    if arguments.trace is not None or arguments.watch:
+    if arguments.file is not None and (arguments.trace is not None or arguments.watch):
         raise InputError("--file with --trace or --watch", "these with a single puzzle", "leave them out")
-
-    def questions() -> Iterator[NDArray[np.uint8]]:
-        with closing(read_rows(path, ["question"], question=arguments.question)) as rows:
-            for row in rows:
-                try:
-                    tokens = model.task.parse(row.question)
-                    model.task.validate(tokens)
-                except InputError as error:
-                    raise error.at(f"{path} line {row.line}") from None
-                yield tokens
-
-    verified = total = 0
-    start = time.perf_counter()
-    solutions = model.solve_tokens(
-        questions(),
-        halt=arguments.halt,
-        steps=arguments.steps or None,
-        slots=arguments.slots,
-        puzzle_id=model.task.puzzle_id(arguments.puzzle_id),
-    )
-    for solution in solutions:
-        write_json(solution.as_json())
-        verified += solution.status == "verified"
-        total += 1
-    seconds = time.perf_counter() - start
-    print(
-        f"{verified} of {total} verified in {seconds:.1f} s ({total / max(seconds, 1e-9):.0f} puzzles/s)",
-        file=sys.stderr,
-    )
-    if arguments.require_valid and verified < total:
-        raise UnverifiedError(
-            f"{total - verified} of {total} puzzles without a verified answer; allow more with --steps"
-        )
-    return 0
+    if arguments.run_folder.suffix == ".onnx":
+        from thinkling.cli.solve_onnx import solve
+    else:
+        from thinkling.cli.solve_puzzles import solve
+    return solve(arguments)

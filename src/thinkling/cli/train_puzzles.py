@@ -54,14 +54,27 @@ class PuzzleArguments(TrainArguments):
         resolved = fitted(self.settings, read_dataset(fetched(self.data)))
         with torch.device("meta"):
             network = build(architecture(resolved), asdict(resolved.model))
-        needed = cost(network, resolved.halting.learning, resolved.batch_size)
+        costs = [
+            (
+                cost(
+                    network,
+                    resolved.halting.learning,
+                    resolved.batch_size,
+                    carries=resolved.carries,
+                    cycles=cycles,
+                ),
+                steps,
+            )
+            for cycles, steps in resolved.depth.steps_of_stages(resolved.train.steps, resolved.model.cycles)
+        ]
+        needed = costs[-1][0]
         return {
             "config": asdict(resolved),
             "params": needed.params,
             "memory_bytes": needed.training_bytes,
             "flops_per_example_segment": needed.training_flops,
             "flops_per_step": needed.training_flops * resolved.batch_size,
-            "flops": needed.training_flops * resolved.batch_size * resolved.train.steps,
+            "flops": resolved.batch_size * sum(of_stage.training_flops * steps for of_stage, steps in costs),
         }
 
 

@@ -36,8 +36,7 @@ def whole_folder(directory: Path) -> Iterator[Path]:
         fresh.rename(directory)
     except OSError as error:
         raise ThinklingError(
-            f"cannot write the data set {directory}: {error}; nothing was changed; "
-            "free some space or choose another --out"
+            f"cannot write {directory}: {error}; nothing was changed; free some space or choose another --out"
         ) from error
     finally:
         if old.exists() and not directory.exists():

@@ -12,13 +12,17 @@ from thinkling.nn.casting import Linear
 _LEAST_SIDE = 16
 """A linear layer with fewer inputs or outputs is a head: its rows are answers, not features."""
 
+_TOKEN_HEAD = "lm_head"
+"""Name of the layer from features to tokens."""
+
 
 def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
     """The weights that Muon is made for: linear layers that lead from features to features, in the model's order."""
     return [
         module.weight
-        for module in model.modules()
+        for name, module in model.named_modules()
         if isinstance(module, Linear)
+        and not name.endswith(_TOKEN_HEAD)  # a large vocabulary makes it no hidden layer
         and module.weight.requires_grad
         and min(module.weight.shape) >= _LEAST_SIDE
     ]

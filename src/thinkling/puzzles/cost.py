@@ -17,6 +17,7 @@ from thinkling.nn.flops import forward_flops
 from thinkling.puzzles.hrm import HRM
 from thinkling.puzzles.puzzle_model import count_params
 from thinkling.puzzles.trm import TRM
+from thinkling.thinking.cycles import Cycles
 from thinkling.thinking.halting import HaltLearning
 
 _BYTES_FP32 = 4
@@ -31,13 +32,19 @@ class Cost:
     forward_flops: int
     """Operations of one segment of one example."""
     training_flops: int
-    """Operations of one training segment of one example, backward pass and target pass included."""
+    """Operations of one training segment of one example, backward pass, target pass and choice of a carry included."""
     training_bytes: int
     """Memory of a training step: weights, moments, average, gradients, saved activations (an estimate)."""
 
 
 def cost(
-    network: HRM | TRM, learning: HaltLearning, batch_size: int, dtype: torch.dtype = torch.bfloat16
+    network: HRM | TRM,
+    learning: HaltLearning,
+    batch_size: int,
+    dtype: torch.dtype = torch.bfloat16,
+    *,
+    carries: int = 1,
+    cycles: Cycles | None = None,
 ) -> Cost:
     """The cost of a network; it may live on the meta device.
 
@@ -46,19 +53,23 @@ def cost(
         learning: `q_learning` needs one more forward pass for the target.
         batch_size: slots, for the memory.
         dtype: of the activations.
+        carries: of each example in training; several cost one more forward pass each, without gradient.
+        cycles: of a segment; the model's by default.
     """
     config = network.config
+    cycles = cycles or config.cycles
     low, high = (forward_flops(level, config.total_len, config.hidden_size) for level in network.levels())
     heads = 2 * (network.lm_head.weight.numel() * config.seq_len + network.q_head.weight.numel())
-    forward = config.H_cycles * (config.L_cycles * low + high) + heads
-    low_with_gradient = 1 if network.gradient == "last_step" else config.L_cycles
+    forward = cycles.H * (cycles.L * low + high) + heads
+    low_with_gradient = 1 if network.gradient == "last_step" else cycles.L
     backward = 2 * (low_with_gradient * low + high + heads)
     target = forward if learning == "q_learning" else 0
+    choosing = carries * forward if carries > 1 else 0
     params = count_params(network)
     return Cost(
         params=params,
         forward_flops=forward,
-        training_flops=forward + backward + target,
+        training_flops=choosing + forward + backward + target,
         training_bytes=5 * _BYTES_FP32 * params + batch_size * _saved_bytes(network, dtype),
     )
 

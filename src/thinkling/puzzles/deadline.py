@@ -19,7 +19,7 @@ from typing import Any, Literal, NoReturn
 
 from thinkling.data.batch import PuzzleBatch
 from thinkling.thinking.carry import Carry, SegmentOutput
-from thinkling.thinking.slots import Thinker
+from thinkling.thinking.thinker import Thinker
 
 Ending = Literal["all", "time", "terminated", "interrupted"]
 """Why work ended: nothing left, the time limit, SIGTERM, or Ctrl-C."""

@@ -1,6 +1,6 @@
 """Examples of a data set, ready for the slots: chosen, symmetrically varied, labelled.
 
-Shapes: K items, N examples, L positions.
+Shapes: K items, N examples, L positions, G groups.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from thinkling.tasks.task import Task
 
 _CHOICE_STREAM = 0xC401CE
 _SYMMETRY_STREAM = 0x5377
-"""Keep the draws of choice and symmetry apart from each other and from the order of the groups."""
+_CURRICULUM_STREAM = 0xEA51
+_SELECTION_STREAM = 0x5E1EC7
+"""Keep the draws of choice, symmetry, curriculum and selection apart from each other and from the groups' order."""
+
+_FIRST_SHARE = 0.2
+"""Share of the puzzles, the easiest, that a curriculum begins with."""
 
 
 class Examples:
@@ -30,9 +35,10 @@ class Examples:
         puzzles: the split.
         task: whose symmetries vary the training items.
         augment: whether `items` applies a random symmetry to each.
+        curriculum: number of items over which the harder groups join in; 0 shows all from the start.
     """
 
-    def __init__(self, puzzles: PuzzleSet, task: Task, *, augment: bool) -> None:
+    def __init__(self, puzzles: PuzzleSet, task: Task, *, augment: bool, curriculum: int = 0) -> None:
         self.puzzles = puzzles
         self.task = task
         self.augment = augment
@@ -41,6 +47,8 @@ class Examples:
             np.int64
         )
         self._shown_up_to = np.cumsum(self._shown_of_group)
+        self._curriculum = curriculum
+        self._by_difficulty = _by_difficulty(puzzles) if curriculum else None
 
     def __len__(self) -> int:
         return len(self.puzzles.inputs)
@@ -80,13 +88,43 @@ class Examples:
 
     def _rows(self, items: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
         groups, puzzles = self.puzzles.group_indices, self.puzzles.puzzle_indices
-        shown = example_of_item(seed, items, int(self._shown_up_to[-1]))
-        group = np.searchsorted(self._shown_up_to, shown, side="right")
-        place = shown - (self._shown_up_to[group] - self._shown_of_group[group])
+        if self._by_difficulty is not None:
+            group, place = self._easy_first(self._by_difficulty, items, seed)
+        else:
+            shown = example_of_item(seed, items, int(self._shown_up_to[-1]))
+            group = np.searchsorted(self._shown_up_to, shown, side="right")
+            place = shown - (self._shown_up_to[group] - self._shown_of_group[group])
         draws = uniforms(seed ^ _CHOICE_STREAM, items, 1)
         puzzle = _within(groups[group], groups[group + 1], draws[:, 0])
         first, end = puzzles[puzzle].astype(np.int64), puzzles[puzzle + 1].astype(np.int64)
         return np.asarray(first + np.minimum(place, end - first - 1))
+
+    def _easy_first(
+        self, order: NDArray[np.int64], items: NDArray[np.int64], seed: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Group and place within it of each item [K], drawn from the easiest share, which grows to all."""
+        draws = uniforms(seed ^ _CURRICULUM_STREAM, items, 2)
+        share = _FIRST_SHARE + (1 - _FIRST_SHARE) * np.minimum(1.0, items / self._curriculum)
+        group = order[np.floor(draws[:, 0] * np.ceil(share * len(order))).astype(np.int64)]
+        return group, np.floor(draws[:, 1] * self._shown_of_group[group]).astype(np.int64)
+
+
+def _by_difficulty(puzzles: PuzzleSet) -> NDArray[np.int64]:
+    """The groups from easy to hard, [G], by the first example of each.
+
+    Blanks and rating have no common unit, so their ranks are added.
+    """
+    firsts = puzzles.puzzle_indices[puzzles.group_indices[:-1].astype(np.int64)].astype(np.int64)
+    difficulty = _ranks((puzzles.inputs[firsts] != puzzles.labels[firsts]).sum(1))
+    if puzzles.ratings is not None:
+        difficulty = difficulty + _ranks(np.asarray(puzzles.ratings)[firsts])
+    return np.argsort(difficulty, kind="stable")
+
+
+def _ranks(values: NDArray[np.integer]) -> NDArray[np.float64]:
+    """The place of each value in ascending order; equal values share the middle of theirs. [G]."""
+    ordered = np.sort(values)
+    return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / 2
 
 
 def hold_out(puzzles: PuzzleSet, groups: int) -> tuple[PuzzleSet, PuzzleSet]:
@@ -125,6 +163,19 @@ def hard_enough(puzzles: PuzzleSet, share: float) -> PuzzleSet:
             f"min_unknown {share} where no puzzle has that many", "a smaller share", "lower min_unknown"
         )
     return _of_puzzles(puzzles, chosen.tolist())
+
+
+def some_of(puzzles: PuzzleSet, count: int, seed: int) -> PuzzleSet:
+    """So many groups of a set, chosen by a seed, in their old order; all of them for 0 or where there are fewer."""
+    total = len(puzzles.group_indices) - 1
+    if not 0 < count < total:
+        return puzzles
+    draws = uniforms(seed ^ _SELECTION_STREAM, np.arange(total, dtype=np.int64), 1)[:, 0]
+    chosen = np.sort(np.argsort(draws)[:count])
+    starts, ends = puzzles.group_indices[chosen].tolist(), puzzles.group_indices[chosen + 1].tolist()
+    return _of_puzzles(
+        puzzles, [puzzle for low, high in zip(starts, ends, strict=True) for puzzle in range(low, high)]
+    )
 
 
 def _of_puzzles(puzzles: PuzzleSet, chosen: Sequence[int]) -> PuzzleSet:

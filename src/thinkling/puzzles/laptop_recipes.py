@@ -45,6 +45,25 @@ def sudoku_9x9() -> HRMRecipe:
     )
 
 
+def sudoku_extreme() -> HRMRecipe:
+    """9x9 Sudoku of every level up to the hardest known, in 75 minutes on one core: a curriculum for the data of
+    `thinkling data make sudoku-levels`."""
+    return HRMRecipe(
+        model=_mixing_hrm(size=9, width=192),
+        halting=replace(_short_at_first(), limit_growth=4000),
+        train=replace(
+            by_the_clock(_laptop_training(steps=_MORE_THAN_ENOUGH, learning_rate=2e-3), 75 * 60),
+            optimizer="muon",
+            ema_decay=0.999,
+            validate_every_seconds=900,
+            checkpoint_every=250,
+        ),
+        loss="softmax",
+        batch_size=48,
+        curriculum=100_000,
+    )
+
+
 def table() -> HRMRecipe:
     """The user's own table of short questions and answers, in a few minutes on two cores."""
     return HRMRecipe(

@@ -22,7 +22,8 @@ def load(
     """Load a model from a run folder, a checkpoint inside one, or a folder written by `save_pretrained`.
 
     Args:
-        run: the folder, or `hf://owner/name[@revision][/path]` on the Hugging Face hub.
+        run: the folder, the name of a model that comes with the package (sudoku), or
+            `hf://owner/name[@revision][/path]` on the Hugging Face hub.
         device: auto, cpu, cuda or mps.
         compute_dtype: auto, float32 or bfloat16.
         task: for a table a Python file with its checker; naming it here runs it.

@@ -1,11 +1,13 @@
 """What the trainer needs to know of puzzles: slots that take examples, one segment's loss, a validation.
 
-Shapes: B local slots of this rank, K slots that take a new example, L positions.
+Shapes: B local slots of this rank, K carries of each (one unless a recipe asks for more), R = B * K rows, N rows that
+take a new example, L positions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,12 @@ from thinkling.puzzles.identifiers import write_identifiers
 from thinkling.puzzles.puzzle_model import halt_rule
 from thinkling.puzzles.trm import TRM
 from thinkling.thinking.carry import Carry
+from thinkling.thinking.cycles import DepthCurriculum
 from thinkling.thinking.halting import HaltingConfig, HaltRule
+from thinkling.thinking.perturbation import CarryNoise, perturbed
 from thinkling.thinking.slots import Slots
 from thinkling.thinking.supervision import SegmentLoss, supervised_segment
+from thinkling.thinking.winner_take_all import winner_segment
 from thinkling.training.objective import Loss, Shard
 
 
@@ -34,7 +39,8 @@ class PuzzleObjective:
     """Deep supervision with adaptive computation time on a data set of puzzles.
 
     Slot s of the whole batch takes the items s, s + batch_size, s + 2 * batch_size … of the data order, whenever it
-    halts. So the data order does not depend on the number of ranks, and the slots' counters suffice to resume.
+    halts. So the data order does not depend on the number of ranks, and the slots' counters suffice to resume. With K
+    carries a slot is K rows side by side, which take and leave an example together.
 
     Args:
         model: HRM or TRM, on its device.
@@ -45,6 +51,9 @@ class PuzzleObjective:
         batch_size: slots over all ranks.
         seed: of data order, augmentation and exploration.
         shard: this rank's part.
+        noise: random starts and paths of the carry.
+        carries: K, carries of each slot; the best one gets the gradient.
+        depth: cycles in a segment at the start of training.
         held_out: whether the validation examples are kept from training.
         description: stored in the run's config.json.
         identifiers: names of the puzzle ids, stored beside it.
@@ -66,6 +75,9 @@ class PuzzleObjective:
         batch_size: int,
         seed: int,
         shard: Shard | None = None,
+        noise: CarryNoise | None = None,
+        carries: int = 1,
+        depth: DepthCurriculum | None = None,
         held_out: bool = True,
         description: Mapping[str, Any] | None = None,
         identifiers: Sequence[str] = (),
@@ -79,6 +91,9 @@ class PuzzleObjective:
         self.batch_size = batch_size
         self.seed = seed
         self.slots = np.arange(batch_size, dtype=np.int64)[(shard or Shard()).local(batch_size)]
+        self.noise = noise or CarryNoise()
+        self.carries = carries
+        self.depth = depth or DepthCurriculum()
         self.held_out = held_out
         self.description = dict(description or {})
         self.identifiers = tuple(identifiers)
@@ -86,21 +101,26 @@ class PuzzleObjective:
 
     def fresh_state(self) -> Slots[PuzzleBatch]:
         """Halted slots that have taken no example yet."""
-        local, device = len(self.slots), self.model.device
-        nothing = torch.zeros(local, self.model.config.seq_len, dtype=torch.int64, device=device)
-        zeros = torch.zeros(local, dtype=torch.int64, device=device)
+        rows, device = len(self.slots) * self.carries, self.model.device
+        nothing = torch.zeros(rows, self.model.config.seq_len, dtype=torch.int64, device=device)
+        zeros = torch.zeros(rows, dtype=torch.int64, device=device)
         batch = PuzzleBatch(inputs=nothing, puzzle_ids=zeros, labels=nothing)
-        return Slots(carry=self.model.fresh_carry(local), batch=batch, refills=zeros)
+        return Slots(carry=self.model.fresh_carry(rows), batch=batch, refills=zeros)
 
     def loss(
         self, forward: Callable[..., Any], state: Slots[PuzzleBatch], step: int
     ) -> tuple[Slots[PuzzleBatch], Loss]:
         """One segment of every slot."""
         self.model.train()
-        state = state.refill(self._take)
+        state = self._perturbed(state.refill(self._take), step)
         assert state.batch.labels is not None
+        if self.depth.on:
+            forward = partial(forward, cycles=self.depth.cycles_at(step, self.model.config.cycles))
+        one_segment = (
+            partial(winner_segment, carries=self.carries) if self.carries > 1 else supervised_segment
+        )
         with weights_cast_once(self.model, self.model.compute_dtype):
-            after, loss = supervised_segment(
+            after, loss = one_segment(
                 forward,
                 state,
                 state.batch.labels,
@@ -114,7 +134,7 @@ class PuzzleObjective:
         return after, Loss(total=loss.total, count=count, metrics=_metrics(loss, count))
 
     def state_tensors(self, state: Slots[PuzzleBatch]) -> dict[str, Tensor]:
-        """The slots by name; each tensor has the local slots as its leading dimension."""
+        """The slots by name; each tensor has the local rows as its leading dimension."""
         assert state.batch.labels is not None
         return {
             "z_H": state.carry.z_H,
@@ -144,7 +164,8 @@ class PuzzleObjective:
 
     def restarted_state(self, state: Slots[PuzzleBatch]) -> Slots[PuzzleBatch]:
         """Every slot halted, so that it takes its next example and starts from the initial state."""
-        return Slots(carry=self.model.fresh_carry(len(self.slots)), batch=state.batch, refills=state.refills)
+        fresh = self.model.fresh_carry(len(self.slots) * self.carries)
+        return Slots(carry=fresh, batch=state.batch, refills=state.refills)
 
     def validate(self) -> dict[str, float]:
         """Scores with halting as in use, and with every step run."""
@@ -169,9 +190,19 @@ class PuzzleObjective:
         """The names of the puzzle ids, where puzzles have names."""
         write_identifiers(folder, self.identifiers)
 
-    def _take(self, slots: Tensor, refills: Tensor) -> PuzzleBatch:
-        """The next examples of K local slots that have had `refills` [K] examples each."""
-        items = refills.cpu().numpy() * self.batch_size + self.slots[slots.cpu().numpy()]
+    def _perturbed(self, state: Slots[PuzzleBatch], step: int) -> Slots[PuzzleBatch]:
+        """Halted rows at a random start and the others off their path, where the recipe asks for it."""
+        if not self.noise.on:
+            return state
+        rows = (self.slots[:, None] * self.carries + np.arange(self.carries)).reshape(-1)
+        started = self.model.started_carry(len(rows))
+        carry = perturbed(state.carry, started, self.noise, seed=self.seed, step=step, rows=rows)
+        return Slots(carry=carry, batch=state.batch, refills=state.refills)
+
+    def _take(self, rows: Tensor, refills: Tensor) -> PuzzleBatch:
+        """The next examples of N local rows that have had `refills` [N] examples each."""
+        slots = self.slots[rows.cpu().numpy() // self.carries]
+        items = refills.cpu().numpy() * self.batch_size + slots
         return self.train.items(items, self.seed).to(self.model.device)
 
 

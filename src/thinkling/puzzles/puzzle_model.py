@@ -7,69 +7,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from thinkling.artifacts.run_folder import read_config
 from thinkling.artifacts.weights import load_into, read_model_weights, write_model_folder
-from thinkling.data.batch import PuzzleBatch, Question
+from thinkling.data.batch import Question
 from thinkling.errors import InputError, nearest
 from thinkling.nn.casting import weights_cast_once
 from thinkling.nn.precision import ComputeDtype, pick_device, resolve_dtype
+from thinkling.puzzles.breadth import Thinking
+from thinkling.puzzles.chain_pool import think
 from thinkling.puzzles.hrm import HRM, HRMConfig
 from thinkling.puzzles.identifiers import read_identifiers, write_identifiers
+from thinkling.puzzles.judging import halt_rule as halt_rule  # its users find it with the model
+from thinkling.puzzles.solution import Solution
 from thinkling.puzzles.trm import TRM, TRMConfig
 from thinkling.tasks.registry import get_task
 from thinkling.tasks.task import Task
-from thinkling.thinking.halting import HaltingConfig, HaltRule, HaltRuleName
-from thinkling.thinking.slots import SlotMachine
-from thinkling.thinking.trace import SegmentTrace
-
-Status = Literal["verified", "unverified", "unsolved"]
-"""`verified`: the task's checker accepts the answer; `unsolved`: it does not; `unverified`: there is no checker."""
+from thinkling.thinking.halting import HaltingConfig, HaltRuleName
 
 ARCHITECTURES = ("hrm", "trm")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Solution:
-    """What came out for one question."""
-
-    question: str
-    """The question as asked."""
-    answer: str
-    """The model's answer."""
-    tokens: NDArray[np.int64]
-    """[L] the answer as tokens."""
-    status: Status
-    """What the task's checker says of it."""
-    steps: int
-    """Segments spent."""
-    q_halt: float
-    """Probability of being right, by the model's own halt value."""
-    trace: tuple[SegmentTrace, ...]
-    """One entry a segment; empty where not asked for."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The contract's keys of `thinkling solve`."""
-        return {"answer": self.answer, "status": self.status, "steps": self.steps, "q_halt": self.q_halt}
-
-
-def halt_rule(name: HaltRuleName, halting: HaltingConfig, task: Task) -> HaltRule:
-    """The stopping rule of a model's settings for its task.
-
-    Raises:
-        InputError: to stop at a valid answer was asked of a task that cannot tell one.
-    """
-    if name == "valid" and not task.has_checker:
-        raise InputError(
-            f"--halt valid for task {task.name}, which has no checker", "q, never", "use --halt q"
-        )
-    return HaltRule.of(name, halting, task.check_batch)
 
 
 def build(architecture: str, settings: Mapping[str, Any], seed: int = 0) -> HRM | TRM:
@@ -157,6 +119,7 @@ class PuzzleModel:
         steps: int | None = None,
         validate: bool = True,
         puzzle_name: str = "",
+        thinking: Thinking | None = None,
     ) -> Solution:
         """Solve one puzzle.
 
@@ -167,6 +130,7 @@ class PuzzleModel:
             steps: limit of segments; the trained one by default.
             validate: refuse questions that break the task's rules.
             puzzle_name: for tasks with named puzzles (ARC) the puzzle that the question belongs to.
+            thinking: how, where one chain of thought is not enough; `halt` and `steps` go before its own.
 
         Raises:
             InputError: the puzzle is malformed, contradicts itself, or has not exactly one solution.
@@ -175,8 +139,17 @@ class PuzzleModel:
         if validate:
             self.task.validate(tokens)
         puzzle_id = self.task.puzzle_id(puzzle_name)
+        samples = 1 if thinking is None else thinking.samples
         return next(
-            self.solve_tokens([tokens], halt=halt, steps=steps, slots=1, trace=True, puzzle_id=puzzle_id)
+            self.solve_tokens(
+                [tokens],
+                halt=halt,
+                steps=steps,
+                slots=samples,
+                trace=True,
+                puzzle_id=puzzle_id,
+                thinking=thinking,
+            )
         )
 
     def solve_tokens(
@@ -187,42 +160,40 @@ class PuzzleModel:
         steps: int | None = None,
         slots: int = 64,
         trace: bool = False,
+        states: bool = False,
         puzzle_id: int = 0,
+        thinking: Thinking | None = None,
     ) -> Iterator[Solution]:
-        """Solve a stream of encoded questions [L]; answers come in input order, memory is bounded by the slots."""
-        rule = halt or ("valid" if self.task.has_checker else "q")
-        machine = SlotMachine(
-            self.network,
-            PuzzleBatch.of_questions,
-            halt_rule(rule, self.halting, self.task),
-            max_steps=self.halting.max_steps if steps is None else steps,
-            slots=slots,
-            trace=trace,
-        )
-        in_work: dict[int, NDArray[np.integer]] = {}
+        """Solve a stream of encoded questions [L]; answers come in input order, memory is bounded by the slots.
 
-        def remembered() -> Iterator[Question]:
-            for index, tokens in enumerate(questions):
-                in_work[index] = tokens
-                yield Question(inputs=tokens, puzzle_id=puzzle_id)
+        Args:
+            questions: each [L].
+            halt: as for `solve`.
+            steps: as for `solve`.
+            slots: chains in work at the same time.
+            trace: keep what every segment said.
+            states: keep the high-level state in the trace, for pictures of its path.
+            puzzle_id: of all questions.
+            thinking: as for `solve`.
 
+        Raises:
+            InputError: the task or the slots do not allow what is asked.
+        """
+        chosen = (thinking or Thinking()).with_limits(halt=halt, steps=steps)
+        asked = (Question(inputs=tokens, puzzle_id=puzzle_id) for tokens in questions)
         with weights_cast_once(self.network, self.network.compute_dtype):
-            for answer in machine.answers(remembered()):
-                question = in_work.pop(answer.index)
-                yield Solution(
-                    question=self.task.format(question),
-                    answer=self.task.format(answer.tokens),
-                    tokens=answer.tokens,
-                    status=self._status(question, answer.tokens),
-                    steps=answer.steps,
-                    q_halt=answer.q_halt,
-                    trace=answer.trace,
-                )
-
-    def _status(self, question: NDArray[np.integer], answer: NDArray[np.integer]) -> Status:
-        if not self.task.has_checker:
-            return "unverified"
-        return "verified" if self.task.check_batch(question[None], answer[None])[0] else "unsolved"
+            for _, question in think(
+                self.network,
+                self.task,
+                asked,
+                chosen,
+                halt_rule(chosen.halt_for(self.task), self.halting, self.task),
+                max_steps=chosen.steps_or(self.halting.max_steps),
+                slots=slots,
+                trace=trace,
+                states=states,
+            ):
+                yield question.solution()
 
     def halting_with(
         self, *, threshold: float | None = None, confirmations: int | None = None
@@ -258,9 +229,18 @@ class PuzzleModel:
         config = {**self.config, "model": model, "task": task.settings()}
         return PuzzleModel(network, task, self.halting, config)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write a folder that `thinkling.load` opens: config.json and safetensors weights."""
-        write_model_folder(Path(folder), self.config, self.network.state_dict())
+    def save_pretrained(
+        self, folder: str | Path, *, dtype: Literal["float32", "bfloat16"] = "float32"
+    ) -> None:
+        """Write a folder that `thinkling.load` opens: config.json and safetensors weights.
+
+        Args:
+            folder: where.
+            dtype: of the weights in the file; bfloat16 halves it, and loading makes float32 of it again.
+        """
+        stored = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+        weights = {name: tensor.to(stored) for name, tensor in self.network.state_dict().items()}
+        write_model_folder(Path(folder), self.config, weights)
         write_identifiers(Path(folder), self.identifiers)
 
     @property

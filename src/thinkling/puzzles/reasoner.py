@@ -24,7 +24,7 @@ from thinkling.nn.local_mixing import DepthwiseConv
 from thinkling.nn.rope import rope_tables, rope_tables_2d
 from thinkling.nn.sparse_embedding import SparseEmbedding
 from thinkling.thinking.carry import Carry, SegmentOutput, fresh_carry
-from thinkling.thinking.cycles import GradientThrough, Level, run_cycles
+from thinkling.thinking.cycles import Cycles, GradientThrough, Level, run_cycles
 
 Positions = Literal["rope", "rope_2d", "learned", "none"]
 """How a position is told apart: rotary tables over the sequence or over rows and columns, a learned row, or not at all
@@ -135,6 +135,11 @@ class ReasonerConfig:
     def total_len(self) -> int:
         """S = P + L."""
         return self.prefix_len + self.seq_len
+
+    @property
+    def cycles(self) -> Cycles:
+        """The cycles of a segment."""
+        return Cycles(H=self.H_cycles, L=self.L_cycles)
 
 
 class ReasonerLevel(nn.Module):
@@ -253,18 +258,35 @@ class Reasoner(nn.Module):
             batch_size, config.total_len, config.hidden_size, dtype=self.compute_dtype, device=self.device
         )
 
-    def segment(self, carry: Carry, batch: PuzzleBatch) -> tuple[Carry, SegmentOutput]:
+    def started_carry(self, batch_size: int) -> Carry:
+        """A carry as a reset leaves it: every slot holds the initial state, has spent no step and is not halted.
+
+        What is added to it reaches the first segment, which a halted slot would throw away.
+        """
+        positions = self.config.total_len
+        return Carry(
+            z_H=self.H_init.to(self.compute_dtype).repeat(batch_size, positions, 1),
+            z_L=self.L_init.to(self.compute_dtype).repeat(batch_size, positions, 1),
+            steps=torch.zeros(batch_size, dtype=torch.int64, device=self.device),
+            halted=torch.zeros(batch_size, dtype=torch.bool, device=self.device),
+        )
+
+    def segment(
+        self, carry: Carry, batch: PuzzleBatch, *, cycles: Cycles | None = None
+    ) -> tuple[Carry, SegmentOutput]:
         """One segment: reset the slots that come in halted, run the cycles, read the heads.
 
         Args:
             carry: state of B slots.
             batch: `inputs` [B, L], `puzzle_ids` [B] (a PuzzleBatch, a mapping, or any object with these names).
+            cycles: other cycles than the model's, while training begins with fewer.
 
         Returns:
             The new carry, without gradient and with no slot halted, and the output of the segment. When to stop is
             decided outside.
         """
         batch = PuzzleBatch.of(batch)
+        cycles = cycles or self.config.cycles
         with weights_cast_once(self, self.compute_dtype):
             fresh = carry.halted.view(-1, 1, 1)
             low, high = self._bound_levels()
@@ -274,8 +296,8 @@ class Reasoner(nn.Module):
                 self.embed(batch),
                 low=low,
                 high=high,
-                H_cycles=self.config.H_cycles,
-                L_cycles=self.config.L_cycles,
+                H_cycles=cycles.H,
+                L_cycles=cycles.L,
                 gradient=self.gradient,
             )
             # With local mixing no single position sees the whole grid.

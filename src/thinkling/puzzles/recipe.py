@@ -12,7 +12,9 @@ from thinkling.nn.cross_entropy import LossName
 from thinkling.puzzles.hrm import HRMConfig
 from thinkling.puzzles.reasoner import ReasonerConfig
 from thinkling.puzzles.trm import TRMConfig
+from thinkling.thinking.cycles import DepthCurriculum
 from thinkling.thinking.halting import HaltingConfig
+from thinkling.thinking.perturbation import CarryNoise
 from thinkling.training.config import TrainConfig
 
 
@@ -34,12 +36,23 @@ class PuzzleRecipe:
     """Apply a random symmetry of the task to every training example."""
     min_unknown: float = 0.0
     """Leave out training puzzles of which a smaller share of cells is to be filled in: too easy to teach much."""
+    curriculum: int = 0
+    """Training examples over which harder and harder puzzles join in, by their blanks and rating (0: all at once)."""
+    train_size: int = 0
+    """Learn from at most so many training puzzles, chosen by the seed (0: from all that are not held out)."""
     validation_size: int = 500
     """Training puzzles held out to choose the best checkpoint (at most a fifth of them).
 
     0 holds none out, for data sets such as ARC whose puzzles are all different tasks: the newest weights are kept, and
     the validation says how well training puzzles are learned.
     """
+    noise: CarryNoise = field(default_factory=CarryNoise)
+    """Random starts and paths of the carry in training."""
+    carries: int = 1
+    """Carries of each question in training, of which only the one with the lowest loss gets gradient; more than one
+    need noise, or they would all be the same."""
+    depth: DepthCurriculum = field(default_factory=DepthCurriculum)
+    """Fewer cycles in a segment at the start of training."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -48,8 +61,18 @@ class PuzzleRecipe:
             raise InputError(
                 f"min_unknown {self.min_unknown}", "0 up to, but not including, 1", "set min_unknown"
             )
+        for name in ("curriculum", "train_size"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} {getattr(self, name)}", "0 (off) or more", f"set {name}")
         if self.validation_size < 0:
             raise InputError(f"validation_size {self.validation_size}", "0 or more", "set validation_size")
+        if self.carries < 1:
+            raise InputError(f"carries {self.carries}", "1 or more", "set carries")
+        if self.carries > 1 and not self.noise.on:
+            raise InputError(
+                f"{self.carries} carries without noise", "noise that makes them differ", "set noise.initial"
+            )
+        self.depth.check_fits(self.model.cycles)
 
 
 @dataclass(frozen=True, kw_only=True)

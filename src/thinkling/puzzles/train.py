@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from thinkling.data.array_store import Dataset, read_dataset
 from thinkling.errors import InputError
 from thinkling.nn.precision import pick_device
-from thinkling.puzzles.examples import Examples, first_of_each, hard_enough, hold_out
+from thinkling.puzzles.examples import Examples, first_of_each, hard_enough, hold_out, some_of
 from thinkling.puzzles.objective import PuzzleObjective
 from thinkling.puzzles.plugins import with_plugin
 from thinkling.puzzles.puzzle_model import build
@@ -53,7 +53,23 @@ def description(recipe: PuzzleRecipe, dataset: Dataset) -> dict[str, Any]:
             "min_unknown": recipe.min_unknown,
             "validation_size": recipe.validation_size,
         },
-    }
+    } | _choices(recipe)
+
+
+def _choices(recipe: PuzzleRecipe) -> dict[str, Any]:
+    """What is chosen beside the papers' training; only that, so that runs from before there was a choice go on."""
+    choices: dict[str, Any] = {}
+    if recipe.curriculum:
+        choices["curriculum"] = recipe.curriculum
+    if recipe.train_size:
+        choices["train_size"] = recipe.train_size
+    if recipe.noise.on:
+        choices["noise"] = asdict(recipe.noise)
+    if recipe.carries > 1:
+        choices["carries"] = recipe.carries
+    if recipe.depth.on:
+        choices["depth"] = asdict(recipe.depth)
+    return choices
 
 
 def architecture(recipe: PuzzleRecipe) -> str:
@@ -75,11 +91,19 @@ def objective_of(
     )
     return PuzzleObjective(
         model,
-        Examples(hard_enough(rest, recipe.min_unknown), task, augment=recipe.augment),
+        Examples(
+            some_of(hard_enough(rest, recipe.min_unknown), recipe.train_size, recipe.train.seed),
+            task,
+            augment=recipe.augment,
+            curriculum=recipe.curriculum,
+        ),
         Examples(validation, task, augment=False),
         halting=recipe.halting,
         loss=recipe.loss,
         batch_size=recipe.batch_size,
+        noise=recipe.noise,
+        carries=recipe.carries,
+        depth=recipe.depth,
         seed=recipe.train.seed,
         shard=shard,
         held_out=held_out,

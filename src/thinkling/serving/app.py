@@ -5,75 +5,103 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from thinkling import __version__
-from thinkling.errors import InputError, ThinklingError
-from thinkling.lm.language_model import LanguageModel
-from thinkling.lm.run_files import CHAT
-from thinkling.serving.chat_routes import chat_router
+from thinkling.errors import ThinklingError
+from thinkling.serving.docs_page import docs_page
 from thinkling.serving.errors import RequestError, as_json, body_of, error_body
-from thinkling.serving.generation_service import GenerationService
 from thinkling.serving.host_check import HostCheck
+from thinkling.serving.metrics import CONTENT_TYPE, Metrics, RequestMetrics
+from thinkling.serving.page_routes import SAFETY_HEADERS, page_files, page_router
+from thinkling.serving.parts import DESCRIPTIONS, Part, Service, part_of
 from thinkling.serving.settings import ServerSettings
 
 
-def create_app(model: LanguageModel, settings: ServerSettings) -> FastAPI:
-    """An application that serves a model; it begins to generate when it is started and ends with it.
+def create_app(model: Any, settings: ServerSettings, *, examples: Path | None = None) -> FastAPI:
+    """An application that serves a model; it begins to work when it is started and ends with it.
 
     Args:
-        model: a language model. Nobody else may use it meanwhile.
+        model: a puzzle model, an encoder that fills masks, or a language model, as `thinkling.load` returns it.
+            Nobody else may use it meanwhile.
         settings: limits and defaults.
+        examples: for puzzles a CSV file whose questions the page offers.
 
     Raises:
-        InputError: the model has not been trained on conversations.
+        InputError: a language model that has not been trained on conversations, a classifier, or a file of examples
+            that does not fit the model.
     """
-    if model.stage != CHAT:
-        raise InputError(
-            f"a run of the stage {model.stage!r}",
-            f"one that was trained on conversations ({CHAT!r})",
-            "train it on some first: thinkling train lm-sft",
-        )
-    context = model.network.config.max_length
-    service = GenerationService(
-        lambda: model.engine(slots=settings.slots), most_open=settings.slots + settings.max_waiting
-    )
+    metrics = Metrics()
+    part = part_of(model, settings, metrics, examples)
+    metrics.gauge("open", "Questions, texts or sequences that have not ended.", lambda: part.service.open)
 
     @asynccontextmanager
-    async def generating(app: FastAPI) -> AsyncIterator[None]:
-        service.start()
+    async def working(app: FastAPI) -> AsyncIterator[None]:
+        part.service.start()
         yield
-        service.close()
+        part.service.close()
 
-    app = _frame(settings, generating)
-    app.include_router(_health_router(service))
-    app.include_router(_models_router(settings.model_name, {"max_model_len": context}))
-    app.include_router(chat_router(service, model.tokenizer, context, settings))
+    app = _frame(settings, metrics, DESCRIPTIONS[part.product], working)
+    described = _described(settings.model_name, part)
+    for router in part.routers:
+        app.include_router(router)
+    app.include_router(_models_router(settings.model_name, described))
+    app.include_router(_state_router(part.service, metrics))
+    app.include_router(_docs_router(app))
+    app.include_router(page_router(page_files(), manifest(settings.model_name, part)))
     return app
 
 
-def _frame(settings: ServerSettings, lifespan: Any) -> FastAPI:
+def manifest(name: str, part: Part) -> dict[str, Any]:
+    """What the page must know before it asks anything.
+
+    Args:
+        name: of the model.
+        part: what is served.
+    """
+    return {
+        "backend": "http",
+        "product": part.product,
+        "name": name,
+        "description": _described(name, part),
+        "examples": part.examples,
+    }
+
+
+def _described(name: str, part: Part) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": int(time.time()),
+        "owned_by": "thinkling",
+        **part.details,
+    }
+
+
+def _frame(settings: ServerSettings, metrics: Metrics, about: str, lifespan: Any) -> FastAPI:
     """An application without routes, whose errors look like OpenAI's."""
-    # FastAPI's pages of documentation load their script from elsewhere.
+    # FastAPI's own pages of documentation load their script from elsewhere.
     app = FastAPI(
         title="Thinkling",
+        description=about,
         version=__version__,
         docs_url=None,
         redoc_url=None,
-        openapi_url=None,
         lifespan=lifespan,
     )
     app.add_middleware(HostCheck, allowed=settings.allowed_hosts)
+    app.add_middleware(RequestMetrics, metrics=metrics)
     app.add_exception_handler(ThinklingError, _our_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected_error)
     return app
 
 
-def _health_router(service: GenerationService) -> APIRouter:
+def _state_router(service: Service, metrics: Metrics) -> APIRouter:
     router = APIRouter()
 
     @router.get("/health")
@@ -82,18 +110,28 @@ def _health_router(service: GenerationService) -> APIRouter:
         body = {"status": "ok" if service.alive else "stopped", "open": service.open}
         return _json(body, 200 if service.alive else 503)
 
+    @router.get("/metrics")
+    async def measured() -> Response:
+        """Numbers for Prometheus."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
     return router
 
 
-def _models_router(name: str, details: dict[str, Any]) -> APIRouter:
+def _docs_router(app: FastAPI) -> APIRouter:
     router = APIRouter()
-    described = {
-        "id": name,
-        "object": "model",
-        "created": int(time.time()),
-        "owned_by": "thinkling",
-        **details,
-    }
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return Response(
+            docs_page(app.openapi()), media_type="text/html; charset=utf-8", headers=SAFETY_HEADERS
+        )
+
+    return router
+
+
+def _models_router(name: str, described: dict[str, Any]) -> APIRouter:
+    router = APIRouter()
 
     @router.get("/v1/models")
     async def models() -> Response:

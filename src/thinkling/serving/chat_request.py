@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from thinkling.data.chat_template import Message, messages_of
-from thinkling.errors import InputError, nearest
+from thinkling.errors import InputError
 from thinkling.serving.errors import RequestError
 from thinkling.serving.fields import Fields, json_object, shown
+from thinkling.serving.served_model import check_model
 from thinkling.serving.settings import ServerSettings
 
 MOST_STOPS = 4
@@ -115,7 +116,7 @@ def chat_request(body: bytes, settings: ServerSettings) -> ChatRequest:
     fields.only((*_UNDERSTOOD, *_WITHOUT_EFFECT, *_NEUTRAL))
     for name, values in _NEUTRAL.items():
         fields.neutral(name, values)
-    _check_model(fields.text("model", settings.model_name), settings.model_name)
+    check_model(fields, settings.model_name)
     stream = fields.flag("stream", False)
     return ChatRequest(
         messages=_messages(fields.value("messages")),
@@ -133,18 +134,6 @@ def chat_request(body: bytes, settings: ServerSettings) -> ChatRequest:
         think_budget=fields.whole("think_budget", settings.think_budget, 0, _MOST_TOKENS),
         enable_thinking=_enable_thinking(fields.inner("chat_template_kwargs")),
     )
-
-
-def _check_model(name: str, served: str) -> None:
-    if name != served:
-        raise RequestError(
-            f"model {shown(name)}",
-            served,
-            nearest(name, [served]),
-            param="model",
-            code="model_not_found",
-            status=404,
-        )
 
 
 def _max_tokens(fields: Fields, settings: ServerSettings) -> int | None:

@@ -6,13 +6,10 @@ import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Sequence
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from thinkling.data.chat_template import prompt_ids
 from thinkling.data.chat_tokenizer import ChatTokenizer
@@ -25,12 +22,9 @@ from thinkling.serving.chat_response import DONE, Answer, line
 from thinkling.serving.errors import RequestError, as_json, body_of
 from thinkling.serving.generation_service import GenerationService, Started, Word
 from thinkling.serving.http_body import json_body
+from thinkling.serving.request_schemas import CHAT, body_schema
 from thinkling.serving.settings import ServerSettings
-
-_CLIENT_GONE = 499
-"""Nobody reads this answer; the number is the one that other servers write into their logs then."""
-
-T = TypeVar("T")
+from thinkling.serving.streams import CLIENT_GONE, EventStream, unless_gone
 
 
 def chat_router(
@@ -51,8 +45,9 @@ def chat_router(
         prompt = prompt_ids(tokenizer, list(asked.messages), enable_thinking=asked.enable_thinking)
         return asked, sequences(asked, prompt, context)
 
-    @router.post("/v1/chat/completions")
+    @router.post("/v1/chat/completions", openapi_extra=body_schema(CHAT, required=["messages"]))
     async def complete(request: Request) -> Response:
+        """Go on with a conversation, as OpenAI's interface has it."""
         body = await json_body(request, settings.max_body_bytes)
         # In another thread: cutting a long text into tokens must not keep the other clients waiting.
         asked, wanted = await run_in_threadpool(read, body)
@@ -66,10 +61,10 @@ def chat_router(
                 await replies.started()
                 stream = _chunks(replies, answer, asked)
                 handed_on = True
-                return _EventStream(stream, replies.give_up)
-            completions = await _unless_gone(request, replies.completions())
+                return EventStream(stream, replies.give_up)
+            completions = await unless_gone(request, replies.completions())
             if completions is None:
-                return Response(status_code=_CLIENT_GONE)
+                return Response(status_code=CLIENT_GONE)
             return Response(as_json(answer.whole(completions)), media_type="application/json")
         finally:
             if not handed_on:
@@ -199,37 +194,3 @@ async def _chunks(replies: _Replies, answer: Answer, asked: ChatRequest) -> Asyn
     if with_usage:
         yield answer.totals(ended)
     yield DONE
-
-
-class _EventStream(StreamingResponse):
-    """A stream after which `on_end` is called, also where the client has left in the middle."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, content: AsyncIterator[bytes], on_end: Callable[[], None]) -> None:
-        # What stands between may neither keep pieces back nor keep the answer for others.
-        super().__init__(content, headers={"cache-control": "no-store", "x-accel-buffering": "no"})
-        self._on_end = on_end
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._on_end()
-
-
-async def _unless_gone(request: Request, work: Awaitable[T]) -> T | None:
-    """The result of some work; None where the client has left before."""
-    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        working.cancel()
-        gone.cancel()
-
-
-async def _gone(request: Request) -> None:
-    """Returns when the client has left."""
-    while (await request.receive())["type"] != "http.disconnect":
-        continue

@@ -42,7 +42,7 @@ def _too_long(size: str, most_bytes: int) -> RequestError:
     return RequestError(
         f"a body of {size} bytes",
         f"at most {most_bytes} bytes",
-        "send a shorter conversation",
+        "send a shorter request",
         code="body_too_long",
         status=413,
     )

@@ -20,7 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkling.errors import InputError, nearest
-from thinkling.tasks.arc_augmentation import BLANK, NamedAugmentations, read_name
+from thinkling.tasks.arc_augmentation import (
+    BLANK,
+    IDENTITY,
+    NamedAugmentations,
+    drawn_augmentation,
+    read_name,
+)
 from thinkling.tasks.arc_ballot import ArcBallot
 from thinkling.tasks.arc_grid import (
     COLOURS,
@@ -34,6 +40,8 @@ from thinkling.tasks.arc_grid import (
     place,
     read_grid,
 )
+from thinkling.tasks.arc_views import canvas_views
+from thinkling.tasks.views import Views
 
 __all__ = ["ON_THE_FLY", "STORED", "Arc", "ArcBallot"]
 
@@ -111,6 +119,11 @@ class Arc:
     def augment_numbers(self) -> int:
         """K: how many uniform numbers choose augmentation and translation; 0 where they are stored."""
         return _NUMBERS if self.augmentations == ON_THE_FLY else 0
+
+    @property
+    def view_numbers(self) -> int:
+        """One number says with which of a task's augmentations the views begin, or draws transform and colours."""
+        return COLOURS
 
     @property
     def has_checker(self) -> bool:
@@ -260,6 +273,27 @@ class Arc:
         )
         table = self.recolouring(names.colour_maps[puzzle_ids])
         return place(tokens, self._top_left_sizes(tokens), placement, table, pad)
+
+    def views(self, inputs: NDArray[Any], puzzle_ids: NDArray[Any], uniforms: NDArray[np.float64]) -> Views:
+        """The question in other augmentations of its task, each under its own puzzle id; number 0 is the question.
+
+        The model knows a task by its ids, so the views are those that have one: all others once before one comes
+        again. Under the blank id any transform and any colours will do.
+
+        Args:
+            inputs: [N, L] the question, N times, at the top left corner.
+            puzzle_ids: [N] its puzzle id.
+            uniforms: [N, 10] numbers in [0, 1) that choose.
+        """
+        names, own = self.names, int(puzzle_ids[0])
+        here, ids = IDENTITY, np.zeros(len(inputs), dtype=np.intp)
+        if task := int(names.task_of[own]) + 1:
+            ids = names.others(task - 1, own, float(uniforms[0, 0]), len(inputs))
+            here, there = names.augmentation(own), [names.augmentation(int(number)) for number in ids]
+        else:
+            there = [drawn_augmentation(row) for row in uniforms]
+        ids[0], there[0] = own, here
+        return canvas_views(inputs, ids.astype(puzzle_ids.dtype), here, there)
 
     @staticmethod
     def recolouring(colour_maps: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -87,6 +87,12 @@ def read_name(name: str) -> tuple[str, Augmentation]:
     return task, Augmentation(transform, colours)
 
 
+def drawn_augmentation(uniforms: NDArray[np.float64]) -> Augmentation:
+    """The augmentation that ten numbers in [0, 1) choose: one for the transform, nine for the colours 1-9."""
+    order = uniforms[1:].argsort() + 1
+    return Augmentation(int(uniforms[0] * len(INVERSE)), "0" + "".join(str(colour) for colour in order))
+
+
 class NamedAugmentations:
     """The augmentations that the puzzle ids of a data set stand for.
 
@@ -126,6 +132,27 @@ class NamedAugmentations:
         """The id at each place (0 the first, the un-augmented one) among those of each task. [N], [N] -> [N]"""
         found: NDArray[np.int32] = self._ids[self._starts[tasks] + places]
         return found
+
+    def augmentation(self, number: int) -> Augmentation:
+        """What an id stands for."""
+        colours = "".join(str(colour) for colour in self.colour_maps[number].tolist())
+        return Augmentation(int(self.transforms[number]), colours)
+
+    def others(self, task: int, own: int, start: float, count: int) -> NDArray[np.intp]:
+        """`own` and behind it other ids of the task, each once before one comes again. [count]
+
+        Args:
+            task: its index.
+            own: one of its ids; where it is the only one it comes again and again.
+            start: in [0, 1), where among the others to begin.
+            count: how many.
+        """
+        of_task = self._ids[self._starts[task] : self._starts[task + 1]]
+        rest = of_task[of_task != own] if len(of_task) > 1 else of_task
+        places = int(start * len(rest)) + np.arange(count) - 1
+        chosen = rest[places % len(rest)].astype(np.intp)
+        chosen[0] = own
+        return np.asarray(chosen)
 
     @property
     def inverse_transforms(self) -> NDArray[np.uint8]:

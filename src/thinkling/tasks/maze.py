@@ -21,6 +21,7 @@ from thinkling.tasks.dihedral import INVERSE, SHAPE_KEEPING, dihedral_cells
 from thinkling.tasks.maze_paths import on_shortest_paths, path_lengths
 from thinkling.tasks.maze_walk import can_be_walked
 from thinkling.tasks.task import only_blank_id
+from thinkling.tasks.views import Views, moved
 
 CHARACTERS = "# SGo"
 WALL, BLANK, START, GOAL, PATH = range(1, 6)
@@ -92,6 +93,11 @@ class Maze:
     def has_checker(self) -> bool:
         """A search tells a shortest path from anything else."""
         return True
+
+    @property
+    def view_numbers(self) -> int:
+        """One number says with which symmetry the views begin."""
+        return 1
 
     def settings(self) -> dict[str, Any]:
         """What builds this task again."""
@@ -240,6 +246,14 @@ class Maze:
         cells = table[(uniforms[:, 0] * len(table)).astype(np.intp)]
         moved = (np.take_along_axis(tokens, cells, axis=1) for tokens in (inputs, labels))
         return next(moved), next(moved), puzzle_ids
+
+    def views(self, inputs: NDArray[Any], puzzle_ids: NDArray[Any], uniforms: NDArray[np.float64]) -> Views:
+        """Turned and mirrored copies, all others once before one comes again; number 0 is the question itself."""
+        table = _symmetries(*self.shape)
+        others = len(table) - 1
+        first = int(uniforms[0, 0] * others)
+        numbers = 1 + (first + np.arange(len(inputs)) - 1) % others
+        return moved(inputs, puzzle_ids, table[numbers])
 
     def canonical(self, inputs: NDArray[Any]) -> NDArray[np.uint8]:
         """Of all symmetric copies of each maze [N, L] the first in dictionary order: equal for equal mazes. [N, L]"""

@@ -20,9 +20,14 @@ from thinkling.tasks.sudoku_geometry import SIZES, Geometry, geometry
 from thinkling.tasks.sudoku_solver import search
 from thinkling.tasks.sudoku_symmetry import draw_copies, numbers_per_copy
 from thinkling.tasks.task import only_blank_id
+from thinkling.tasks.views import Views, moved
 
 BLANK_TOKEN = 1
 """The token of a blank cell."""
+
+MOST_GUESSES = 10_000
+"""After so many a question is not looked into any further: published collections of the hardest puzzles stay below
+2,000, while some boards without a single solution keep a solver busy for hours."""
 
 
 def tokens_to_digits(tokens: NDArray[Any]) -> list[int]:
@@ -106,6 +111,11 @@ class Sudoku:
         """K: how many uniform numbers choose one symmetric copy."""
         return numbers_per_copy(self.size)
 
+    @property
+    def view_numbers(self) -> int:
+        """A view is a symmetric copy."""
+        return self.augment_numbers
+
     def settings(self) -> dict[str, Any]:
         """What builds this task again."""
         return {"name": self.name, "size": self.size}
@@ -163,8 +173,9 @@ class Sudoku:
         """Whether tokens [L] are a puzzle with exactly one solution.
 
         Raises:
-            InputError: two equal givens in a unit (names both cells and the unit), no solution, or several
-                solutions (names a cell that may hold either of two digits).
+            InputError: two equal givens in a unit (names both cells and the unit), no solution, several solutions
+                (names a cell that may hold either of two digits), or a board on which nobody can tell in a reasonable
+                time.
         """
         board = self.geometry
         conflict = self.find_conflict(tokens)
@@ -174,7 +185,14 @@ class Sudoku:
                 "each digit at most once in a row, column and box",
                 "correct one of the two cells",
             )
-        solutions = self.solve(tokens, limit=2)
+        found = search(self.size, tokens_to_digits(tokens), 2, MOST_GUESSES)
+        solutions = found.solutions
+        if len(solutions) < 2 and not found.complete:
+            raise InputError(
+                f"puzzle whose solutions cannot be counted within {MOST_GUESSES:,} guesses",
+                "exactly one solution",
+                "compare its givens with where it comes from, or add some",
+            )
         if not solutions:
             raise InputError(
                 "puzzle without a solution",
@@ -182,8 +200,8 @@ class Sudoku:
                 "compare its givens with where it comes from",
             )
         if len(solutions) > 1:
-            cell = int((solutions[0] != solutions[1]).argmax())
-            low, high = sorted(int(solution[cell]) - 1 for solution in solutions)
+            cell = int((np.array(solutions[0]) != np.array(solutions[1])).argmax())
+            low, high = sorted(solution[cell] for solution in solutions)
             raise InputError(
                 f"puzzle with several solutions ({board.cell_name(cell)} may be {low} or {high})",
                 "exactly one solution",
@@ -228,9 +246,7 @@ class Sudoku:
             puzzle_ids: [N], returned as they are.
             uniforms: [N, K] numbers in [0, 1) that choose the copy.
         """
-        cells, relabel = draw_copies(self.size, uniforms)
-        table = np.zeros((len(relabel), self.vocab_size), dtype=np.intp)
-        table[:, 1:] = relabel + 1
+        cells, table = self._copies(uniforms)
         new_inputs = np.take_along_axis(
             table, np.take_along_axis(inputs, cells, axis=1).astype(np.intp), axis=1
         )
@@ -239,6 +255,17 @@ class Sudoku:
         if moved.size and moved.min() < 0:
             new_labels = np.where(moved < 0, moved, new_labels)
         return new_inputs.astype(inputs.dtype), new_labels.astype(labels.dtype), puzzle_ids
+
+    def _copies(self, uniforms: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Random symmetries: where each cell comes from [N, L], and what each token becomes [N, n + 2]."""
+        cells, relabel = draw_copies(self.size, uniforms)
+        table = np.zeros((len(relabel), self.vocab_size), dtype=np.intp)
+        table[:, 1:] = relabel + 1
+        return cells, table
+
+    def views(self, inputs: NDArray[Any], puzzle_ids: NDArray[Any], uniforms: NDArray[np.float64]) -> Views:
+        """Boards with cells moved and digits renamed by random symmetries; number 0 is the question itself."""
+        return moved(inputs, puzzle_ids, *self._copies(uniforms))
 
     def check(self, question: str, answer: str) -> bool:
         """Whether `answer` keeps the givens of `question` and completes every row, column and box.

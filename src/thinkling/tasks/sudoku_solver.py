@@ -10,6 +10,7 @@ Shapes: N boards, L cells, U units, n size.
 from __future__ import annotations
 
 import functools
+import math
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -35,6 +36,8 @@ class SearchResult:
     """Up to `limit` boards [L] of digits 1..n, in the order found."""
     guesses: int
     """The rating: candidates tried, right or wrong, until the first solution (or until none was found)."""
+    complete: bool = True
+    """False where the search was given up before it had found `limit` solutions or seen that there are no more."""
 
 
 def digits_to_masks(board: Geometry, digits: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -99,14 +102,18 @@ def tightest_cell(masks: list[int]) -> int:
     return best
 
 
-def search_masks(board: Geometry, masks: list[int], fresh: list[int], limit: int) -> SearchResult:
-    """Depth-first search from candidate masks; uses up both lists. Stops at `limit` solutions."""
+def search_masks(
+    board: Geometry, masks: list[int], fresh: list[int], limit: int, most_guesses: int | None = None
+) -> SearchResult:
+    """Depth-first search from candidate masks; uses up both lists. Stops at `limit` solutions, or gives up."""
     solutions: list[list[int]] = []
     tried = 0
     guesses = 0
+    most = math.inf if most_guesses is None else most_guesses
+    complete = True
 
     def visit(masks: list[int], fresh: list[int]) -> None:
-        nonlocal tried, guesses
+        nonlocal tried, guesses, complete
         if not propagate(board, masks, fresh):
             return
         cell = tightest_cell(masks)
@@ -116,7 +123,10 @@ def search_masks(board: Geometry, masks: list[int], fresh: list[int], limit: int
             solutions.append([mask.bit_length() for mask in masks])
             return
         open_digits = masks[cell]
-        while open_digits and len(solutions) < limit:
+        while open_digits and len(solutions) < limit and complete:
+            if tried >= most:
+                complete = False
+                return
             bit = open_digits & -open_digits
             open_digits ^= bit
             tried += 1
@@ -125,13 +135,16 @@ def search_masks(board: Geometry, masks: list[int], fresh: list[int], limit: int
             visit(child, [cell])
 
     visit(masks, fresh)
-    return SearchResult(solutions=solutions, guesses=guesses if solutions else tried)
+    return SearchResult(solutions=solutions, guesses=guesses if solutions else tried, complete=complete)
 
 
-def search(size: int, digits: Sequence[int], limit: int = 2) -> SearchResult:
-    """Solutions of a board of digits [L] (0 is a blank), up to `limit`, and the guesses until the first."""
+def search(size: int, digits: Sequence[int], limit: int = 2, most_guesses: int | None = None) -> SearchResult:
+    """Solutions of a board of digits [L] (0 is a blank), up to `limit`, and the guesses until the first.
+
+    Some boards with few givens keep any solver busy for hours: `most_guesses` is when to give up.
+    """
     board = geometry(size)
-    return search_masks(board, *digits_to_masks(board, digits), limit)
+    return search_masks(board, *digits_to_masks(board, digits), limit, most_guesses)
 
 
 @functools.lru_cache(maxsize=3)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from thinkling.errors import InputError, nearest
 from thinkling.tasks.table_alphabet import END_TOKEN, KINDS, MOST_SYMBOLS, Alphabet, Kind, words_of
 from thinkling.tasks.table_plugin import Plugin
 from thinkling.tasks.task import only_blank_id
+from thinkling.tasks.views import Views, unchanged
 
 Align = Literal["left", "right"]
 """At which end of its row a text stands."""
@@ -132,6 +133,11 @@ class Table:
     def augment_numbers(self) -> int:
         """1 where the plug-in knows a symmetry."""
         return int(self.code is not None and self.code.symmetry is not None)
+
+    @property
+    def view_numbers(self) -> int:
+        """1 where the plug-in knows other ways to ask, with the way back for the answer."""
+        return int(self.code is not None and self.code.view is not None)
 
     @property
     def has_checker(self) -> bool:
@@ -289,6 +295,40 @@ class Table:
         if np.issubdtype(labels.dtype, np.signedinteger) and labels.size and labels.min() < 0:
             new_labels[new_labels == 0] = labels.min()
         return new_inputs.astype(inputs.dtype), new_labels, puzzle_ids
+
+    def views(self, inputs: NDArray[Any], puzzle_ids: NDArray[Any], uniforms: NDArray[np.float64]) -> Views:
+        """What the plug-in's `view` makes of a question; the question itself, N times, where it has none.
+
+        Raises:
+            InputError: the plug-in fails, or returns what is no row of this table; names file and line.
+        """
+        if self.code is None or self.code.view is None:
+            return unchanged(inputs, puzzle_ids)
+        question = self.format(inputs[0])
+        ways_back: list[Callable[[str], str]] = [str]
+        rows = [inputs[0]]
+        for seed in (uniforms[1:, 0] * _SEEDS).astype(np.int64).tolist():
+            text, back = self.code.run_view(question, random.Random(seed))
+            try:
+                rows.append(self._encode(text, "question").astype(inputs.dtype))
+            except InputError as error:
+                raise self.code.fault("view", f"returned this {error.given}", error.allowed) from None
+            ways_back.append(back)
+
+        def undo(number: int, answer: NDArray[Any]) -> NDArray[Any]:
+            if number == 0:
+                return answer
+            text = ways_back[number](self.format(answer))
+            try:
+                return self.encode_answer(text).astype(answer.dtype)
+            except InputError:
+                return np.zeros_like(answer)  # what the model said is no answer, and so this is none
+
+        def undo_places(number: int, answer: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+            # Where a symbol went only the plug-in knows: every place is as sure as the least sure one.
+            return values if number == 0 else np.full_like(values, values.min())
+
+        return Views(inputs=np.stack(rows), puzzle_ids=puzzle_ids, undo=undo, undo_places=undo_places)
 
     def check(self, question: str, answer: str) -> bool:
         """Whether the plug-in's checker accepts an answer; False without one.

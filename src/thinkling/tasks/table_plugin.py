@@ -37,6 +37,7 @@ HOOKS: Mapping[str, tuple[int, str]] = {
     "check": (2, "(question, answer), returning True or False"),
     "validate": (1, "(question), returning what is wrong, or None"),
     "canonical": (1, "(question), returning a text"),
+    "view": (2, "(question, random), returning a question and a function from its answer to the other's"),
 }
 """The functions of a plug-in: how many arguments, and the signature."""
 
@@ -59,6 +60,8 @@ class Plugin:
     """What is wrong with a question."""
     canonical: Callable[[str], Any] | None = None
     """What symmetric questions share."""
+    view: Callable[[str, Random], Any] | None = None
+    """Another way to ask, with the way back for the answer."""
 
     @property
     def record(self) -> dict[str, str]:
@@ -94,6 +97,30 @@ class Plugin:
         if isinstance(found, str):
             return found
         raise self._wrong_type("canonical", found, "a text")
+
+    def run_view(self, question: str, random: Random) -> tuple[str, Callable[[str], str]]:
+        """Another question and the way back for its answer; InputError naming the file where the plug-in fails."""
+        found = self._run("view", question, random)
+        if (
+            not isinstance(found, (tuple, list))
+            or len(found) != 2
+            or not isinstance(found[0], str)
+            or not callable(found[1])
+        ):
+            raise self._wrong_type("view", found, "a question and a function")
+        asked, undo = found
+
+        def back(answer: str) -> str:
+            try:
+                text = undo(answer)
+            except (Exception, SystemExit) as error:
+                what = f"gave a function that raised {type(error).__name__} for {answer!r:.80}: {error}"
+                raise self.fault("view", what, "a function that takes whatever a model says") from error
+            if not isinstance(text, str):
+                raise self.fault("view", f"gave a function that returned {repr(text)[:80]}", "a text")
+            return text
+
+        return asked, back
 
     def fault(self, hook: str, what: str, allowed: str) -> InputError:
         """What is wrong with a function of the plug-in, with file and line."""
@@ -141,7 +168,7 @@ def load_plugin(path: Path) -> Plugin:
         InputError: no such file, no Python, it fails, or it defines nothing that a table knows; names the line.
     """
     path = Path(path)
-    allowed = "a Python file with symmetry, check, validate or canonical"
+    allowed = "a Python file with symmetry, check, validate, canonical or view"
     try:
         source = path.read_bytes()
     except OSError as error:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkling.errors import InputError
+from thinkling.tasks.views import Views
 
 
 class Task(Protocol):
@@ -44,6 +45,11 @@ class Task(Protocol):
     @property
     def augment_numbers(self) -> int:
         """K: how many uniform numbers choose one symmetric copy."""
+        ...
+
+    @property
+    def view_numbers(self) -> int:
+        """How many uniform numbers choose one view; 0 where a question has no view but itself."""
         ...
 
     @property
@@ -83,6 +89,16 @@ class Task(Protocol):
         uniforms: NDArray[np.float64],
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """A symmetric copy of each example [N, L] and its puzzle id [N], chosen by the uniform numbers [N, K]."""
+        ...
+
+    def views(self, inputs: NDArray[Any], puzzle_ids: NDArray[Any], uniforms: NDArray[np.float64]) -> Views:
+        """Symmetric copies of one question with the way back for their answers; number 0 is the question itself.
+
+        Args:
+            inputs: [N, L] the question's tokens, N times.
+            puzzle_ids: [N] its puzzle id.
+            uniforms: [N, `view_numbers`] numbers in [0, 1) that choose the views.
+        """
         ...
 
     def check(self, question: str, answer: str) -> bool:

@@ -28,6 +28,16 @@ class Carry:
         """The rows named by an index tensor, in its order."""
         return Carry(z_H=self.z_H[rows], z_L=self.z_L[rows], steps=self.steps[rows], halted=self.halted[rows])
 
+    def join(self, *others: Carry) -> Carry:
+        """These slots and behind them those of `others`, in their order."""
+        every = (self, *others)
+        return Carry(
+            z_H=torch.cat([carry.z_H for carry in every]),
+            z_L=torch.cat([carry.z_L for carry in every]),
+            steps=torch.cat([carry.steps for carry in every]),
+            halted=torch.cat([carry.halted for carry in every]),
+        )
+
     def with_halted(self, halted: Tensor) -> Carry:
         """The same state with another halting decision [B] bool."""
         return Carry(z_H=self.z_H, z_L=self.z_L, steps=self.steps, halted=halted)

@@ -11,15 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from thinkling.data.sampling import uniforms
 from thinkling.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HaltLearning = Literal["q_learning", "halt_only"]
 """`q_learning`: HRM's halt and continue values with a bootstrapped target. `halt_only`: TRM's single value."""
@@ -144,11 +145,32 @@ class HaltRule:
 
     def willing(self, q_halt: Tensor, q_continue: Tensor, answers: Tensor, questions: Tensor) -> Tensor:
         """Slots that would stop now, confirmations aside. [B] bool."""
-        if self.name == "never":
-            return torch.zeros_like(q_halt, dtype=torch.bool)
+        if self.name == "valid":
+            import torch  # here, because the rule also holds where torch is not installed
+
+            valid = self.decide(
+                q_halt, q_continue, answers=answers.cpu().numpy(), questions=questions.cpu().numpy()
+            )
+            return torch.from_numpy(valid).to(q_halt.device)
+        wanted: Tensor = self._by_value(q_halt, q_continue)
+        return wanted
+
+    def decide(
+        self, q_halt: Any, q_continue: Any, *, answers: NDArray[np.integer], questions: NDArray[np.integer]
+    ) -> NDArray[np.bool_]:
+        """The same of arrays: Q values [B], answers and questions [B, L]. [B] bool."""
         if self.name == "valid":
             assert self.check is not None
-            valid = self.check(questions.cpu().numpy(), answers.cpu().numpy())
-            return torch.from_numpy(valid).to(q_halt.device)
-        margin = math.log(self.threshold / (1 - self.threshold))
-        return q_halt - (q_continue if self.learning == "q_learning" else 0) > margin
+            return self.check(questions, answers)
+        wanted: NDArray[np.bool_] = self._by_value(q_halt, q_continue)
+        return wanted
+
+    @property
+    def needed(self) -> int:
+        """Segments in a row that must be willing before a slot stops."""
+        return 1 + (self.confirmations if self.name == "q" else 0)
+
+    def _by_value(self, q_halt: Any, q_continue: Any) -> Any:
+        """Of tensors or of arrays [B]."""
+        least = math.inf if self.name == "never" else math.log(self.threshold / (1 - self.threshold))
+        return q_halt - (q_continue if self.learning == "q_learning" else 0) > least

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from torch import Tensor
 from thinkling.thinking.carry import Carry, SegmentOutput
 from thinkling.thinking.halting import HaltLearning, HaltRule, halt_in_training
 from thinkling.thinking.halting_loss import continue_target
+from thinkling.thinking.slot_pool import SlotPool
+from thinkling.thinking.thinker import Batch, Thinker
 from thinkling.thinking.trace import SegmentTrace
 
 Forward = Callable[[Carry, Any], tuple[Carry, SegmentOutput]]
@@ -28,39 +30,8 @@ Forward = Callable[[Carry, Any], tuple[Carry, SegmentOutput]]
 no slot is halted."""
 
 
-class Batch(Protocol):
-    """What the slots hold: tensors with one row a slot."""
-
-    @property
-    def inputs(self) -> Tensor:
-        """[B, L] integer tokens."""
-
-    def select(self, rows: Tensor) -> Self:
-        """The rows named by an index tensor, in its order."""
-
-    def put(self, rows: Tensor, other: Self) -> Self:
-        """A new batch in which `rows` hold the rows of `other`."""
-
-    def join(self, other: Self) -> Self:
-        """These rows and behind them those of `other`."""
-
-    def to(self, device: torch.device) -> Self:
-        """The same batch on a device."""
-
-
 B = TypeVar("B", bound=Batch)
-B_contra = TypeVar("B_contra", bound=Batch, contravariant=True)
 Q = TypeVar("Q")
-
-
-class Thinker(Protocol[B_contra]):
-    """What the slot machine needs of a model."""
-
-    def fresh_carry(self, batch_size: int) -> Carry:
-        """A carry whose slots are all halted."""
-
-    def segment(self, carry: Carry, batch: B_contra) -> tuple[Carry, SegmentOutput]:
-        """One segment."""
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -192,65 +163,33 @@ class SlotMachine(Generic[Q, B]):
         finished = self._finished(iter(questions))
         return _in_order(finished) if ordered else finished
 
-    @torch.inference_mode()
-    def _segment(self, carry: Carry, batch: B) -> tuple[Carry, SegmentOutput]:
-        return self.model.segment(carry, batch)
-
     def _finished(self, questions: Iterator[Q]) -> Iterator[Answer]:
+        pool = SlotPool[Q, B](
+            self.model, self.collate, slots=self.slots, trace=self.trace, keep_logits=self.keep_logits
+        )
         waiting = enumerate(questions)
-        index: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        agreed = torch.empty(0, dtype=torch.int64)
-        traces: list[list[SegmentTrace]] = []
-        carry = self.model.fresh_carry(0)
-        batch: B | None = None
+        traces: dict[int, list[SegmentTrace]] = {}
         while True:
-            taken = list(itertools.islice(waiting, self.slots - len(index)))
-            if taken:
-                carry = _join(carry, self.model.fresh_carry(len(taken)))
-                offered = self.collate([question for _, question in taken]).to(carry.steps.device)
-                batch = offered if batch is None else batch.join(offered)
-                index = np.concatenate([index, [place for place, _ in taken]])
-                agreed = torch.cat([agreed, torch.zeros(len(taken), dtype=torch.int64)])
-                traces += [[] for _ in taken]
-            if batch is None or len(index) == 0:
+            for place, question in itertools.islice(waiting, pool.free):
+                pool.put(place, [question], rule=self.rule, max_steps=self.max_steps)
+                traces[place] = []
+            progress = pool.step()
+            if not progress:
                 return
-            before = carry
-            carry, output = self._segment(carry, batch)
-            answers = output.logits.max(-1).indices
-            willing = self.rule.willing(output.q_halt, output.q_continue, answers, batch.inputs).cpu()
-            agreed = torch.where(willing, agreed + 1, 0)
-            needed = 1 + (self.rule.confirmations if self.rule.name == "q" else 0)
-            halted = agreed >= needed
-            done = halted | (carry.steps.cpu() >= self.max_steps)
-            if self.trace:
-                for slot, entry in enumerate(SegmentTrace.of(before, carry, output)):
-                    traces[slot].append(entry)
-            probabilities = torch.sigmoid(output.q_halt)
-            for slot in done.nonzero().squeeze(-1).tolist():
-                yield Answer(
-                    index=int(index[slot]),
-                    tokens=answers[slot].cpu().numpy(),
-                    logits=output.logits[slot].float() if self.keep_logits else None,
-                    steps=int(carry.steps[slot]),
-                    q_halt=float(probabilities[slot]),
-                    halted=bool(halted[slot]),
-                    trace=tuple(traces[slot]),
-                )
-            if bool(done.any()):
-                kept = (~done).nonzero().squeeze(-1)
-                on_device = kept.to(carry.steps.device)
-                carry, batch = carry.select(on_device), batch.select(on_device)
-                index, agreed = index[kept.numpy()], agreed[kept]
-                traces = [traces[slot] for slot in kept.tolist()]
-
-
-def _join(first: Carry, second: Carry) -> Carry:
-    return Carry(
-        z_H=torch.cat([first.z_H, second.z_H]),
-        z_L=torch.cat([first.z_L, second.z_L]),
-        steps=torch.cat([first.steps, second.steps]),
-        halted=torch.cat([first.halted, second.halted]),
-    )
+            for now in progress:
+                place, chain = cast(int, now.key), now.chains[0]
+                if self.trace:
+                    traces[place].append(chain.as_trace())
+                if now.ended:
+                    yield Answer(
+                        index=place,
+                        tokens=chain.tokens,
+                        logits=chain.logits,
+                        steps=now.step,
+                        q_halt=chain.q_halt,
+                        halted=chain.halted,
+                        trace=tuple(traces.pop(place)),
+                    )
 
 
 def _in_order(answers: Iterator[Answer]) -> Iterator[Answer]:

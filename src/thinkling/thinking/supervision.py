@@ -31,6 +31,15 @@ HALT_LOSS_WEIGHT = 0.5
 """Weight of the Q losses beside the token loss (HRM's and TRM's code)."""
 
 
+def token_losses(logits: Tensor, labels: Tensor, *, loss: LossName, ignore_label: int = -100) -> Tensor:
+    """Token losses over the number of counted tokens in their row, so that a row adds up to its mean.
+
+    logits [B, L, V], labels [B, L] -> [B, L], 0 where a token is not counted.
+    """
+    divisor = (labels != ignore_label).sum(-1).clamp(min=1)
+    return token_cross_entropy(logits, labels, loss=loss, ignore_label=ignore_label) / divisor.unsqueeze(-1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SegmentLoss:
     """Loss and metrics of one segment, as sums."""
@@ -90,10 +99,7 @@ def segment_loss(
         scored = halted & (counts > 0)
         share = right.sum(-1) / divisor
         accuracy = torch.where(scored, share, 0).sum()
-    lm_loss = (
-        token_cross_entropy(output.logits, labels, loss=loss, ignore_label=ignore_label)
-        / divisor.unsqueeze(-1)
-    ).sum()
+    lm_loss = token_losses(output.logits, labels, loss=loss, ignore_label=ignore_label).sum()
     q_halt_loss = q_loss(output.q_halt, exact if halt_target == "exact" else share).sum()
     q_continue_loss = None
     q_losses = q_halt_loss

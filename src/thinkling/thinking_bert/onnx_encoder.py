@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thinkling.artifacts.onnx_file import OURS, metadata, open_session
 from thinkling.artifacts.settings import settings_of
 from thinkling.data.batch import TextBatch
 from thinkling.data.tokenizer import TextTokenizer
@@ -22,12 +23,11 @@ from thinkling.thinking.carry import Carry, SegmentOutput, fresh_carry
 from thinkling.thinking.halting import HaltingConfig
 from thinkling.thinking_bert.config import ThinkingBertConfig
 from thinkling.thinking_bert.encoder_model import EncoderModel
-from thinkling.thinking_bert.onnx_graph import INPUTS, OUTPUTS, needed
+from thinkling.thinking_bert.onnx_graph import INPUTS, OUTPUTS
 from thinkling.thinking_bert.run_files import TOKENIZER
 
 CONFIG_KEY, TOKENIZER_KEY = "thinkling.config", "thinkling.tokenizer"
 """Names under which the file keeps what `config.json` and `tokenizer.json` say."""
-_OURS = "a file written by `thinkling export onnx`"
 
 
 class OnnxNetwork(nn.Module):
@@ -112,15 +112,15 @@ class OnnxEncoder(EncoderModel):
         Raises:
             InputError: onnxruntime is not installed, or the file is missing, damaged or of another origin.
         """
-        session = open_session(Path(path))
-        kept = session.get_modelmeta().custom_metadata_map
+        session = open_session(Path(path), threads=torch.get_num_threads())
+        kept = metadata(session)
         try:
             config = json.loads(kept[CONFIG_KEY])
             tokenizer = kept[TOKENIZER_KEY]
             sizes, halting = config["model"], config["halting"]
         except (KeyError, TypeError, json.JSONDecodeError):
             raise InputError(
-                f"{path} without the settings of a Thinking-BERT", _OURS, "export the run again"
+                f"{path} without the settings of a Thinking-BERT", OURS, "export the run again"
             ) from None
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / TOKENIZER).write_text(tokenizer, encoding="utf-8")
@@ -144,21 +144,3 @@ class OnnxEncoder(EncoderModel):
     def params(self) -> int:
         """Trained values of the network that was exported, embeddings included."""
         return int(self.config["params"])
-
-
-def open_session(path: Path) -> Any:
-    """An `onnxruntime.InferenceSession` on the CPU, with as many threads as torch has.
-
-    Raises:
-        InputError: onnxruntime is not installed, or the file is missing or damaged.
-    """
-    onnxruntime = needed("onnxruntime")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file", _OURS, "check the path")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the package has one error class for every code, all directly below Exception
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path} is damaged ({reason})", _OURS, "export the run again") from None

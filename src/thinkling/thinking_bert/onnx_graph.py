@@ -10,11 +10,7 @@ D width, E head size, V vocabulary. B, L and P are free in the graph, and so is 
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thinkling.artifacts.run_folder import cannot_write, write_whole
+from thinkling.artifacts.onnx_writing import write_graph
 from thinkling.data.batch import TextBatch
-from thinkling.errors import InputError
 from thinkling.nn.attention import Attention
 from thinkling.nn.block import PreNormBlock
 from thinkling.nn.rope import rope_tables, rotate
@@ -42,8 +37,6 @@ INPUTS: Mapping[str, tuple[str, str]] = {
 `TextBatch`, and the carry [B, L, D] in fp32, which is zero before the first round."""
 OUTPUTS = ("next_z_H", "next_z_L", "logits", "q_halt", "q_continue")
 """Outputs: the carry [B, L, D] for the next round, logits [B, P, V], and the Q values [B]."""
-MOST_BYTES = 2_000_000_000
-"""An ONNX file is one protocol buffer, which cannot be longer than 2 GiB."""
 
 Allowed = tuple[Rotary, Tensor]
 """Rotary tables, each [S, E], and what may be looked at, [B, 1, S, S] bool."""
@@ -88,58 +81,7 @@ def write_onnx(network: ThinkingBert, path: Path, metadata: Mapping[str, str]) -
         InputError: a package is missing, or the weights do not fit into one file.
         ThinklingError: the disk refuses.
     """
-    for package in ("onnx", "onnxscript", "onnxruntime"):  # the last one to read the file back
-        needed(package)
-    size = 4 * sum(parameter.numel() for parameter in network.parameters())
-    if size > MOST_BYTES:
-        raise InputError(
-            f"weights of {size:,} bytes", f"at most {MOST_BYTES:,} in one ONNX file", "use a smaller model"
-        )
-    with _quiet():
-        program: Any = torch.onnx.export(
-            OneRound(network).eval(),
-            _example(network.config),
-            dynamo=True,
-            dynamic_shapes={name: dict(enumerate(axes)) for name, axes in INPUTS.items()},
-            input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
-            verbose=False,
-        )
-        program.model.metadata_props.update(metadata)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, lambda temporary: program.save(str(temporary), external_data=False))
-        except OSError as error:
-            raise cannot_write(path, error) from error
-
-
-def needed(package: str) -> Any:
-    """A package that only export needs.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        raise InputError(
-            f"ONNX without the package {package}",
-            "onnx, onnxscript and onnxruntime, which are installed on request",
-            "pip install 'thinkling[onnx]'",
-        ) from None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the exporter says about its own code and about packages that it does not need here."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+    write_graph(OneRound(network), _example(network.config), INPUTS, OUTPUTS, path, metadata)
 
 
 def _example(config: ThinkingBertConfig) -> tuple[Tensor, ...]:

@@ -104,13 +104,14 @@ def make_sudoku(
         "most": int(reached.max()),
         "below_range": int((reached < asked[0]).sum()),
     }
-    splits = [_puzzle_set(task, puzzles.select(rows)) for rows in (slice(test, None), slice(0, test))]
+    splits = [puzzle_set(task, puzzles.select(rows)) for rows in (slice(test, None), slice(0, test))]
     info = {"generator": "thinkling data make sudoku", "seed": seed, "blanks": report}
     sha256 = write_dataset(out, splits[0], splits[1], task_settings=task.settings(), info=info)
     return {"dir": str(out), "train": train, "test": test, "sha256": sha256, "blanks": report}
 
 
-def _puzzle_set(task: Sudoku, puzzles: Candidates) -> PuzzleSet:
+def puzzle_set(task: Sudoku, puzzles: Candidates) -> PuzzleSet:
+    """Puzzles as the examples of a split."""
     shift = np.uint8(BLANK_TOKEN)
     return PuzzleSet.of_puzzles(
         puzzles.questions + shift,
@@ -120,9 +121,14 @@ def _puzzle_set(task: Sudoku, puzzles: Candidates) -> PuzzleSet:
     )
 
 
-def _read_puzzles(
+def read_puzzles(
     path: Path, task: Sudoku | None, check_uniqueness: bool, processes: int
 ) -> tuple[Sudoku, Candidates]:
+    """The puzzles of a CSV file, and of which size they are; a rating that is not there is computed.
+
+    Raises:
+        InputError: a malformed row, a wrong answer, or a second solution where that is checked; names the line.
+    """
     read_task, examples, lines = read_table(path, lambda question: task or _sized_for(question))
     assert isinstance(read_task, Sudoku)
     if check_uniqueness:
@@ -148,7 +154,7 @@ def _sized_for(question: str) -> Sudoku:
     return Sudoku({16: 4, 36: 6, 81: 9}.get(len(question.strip()), 9))
 
 
-def _classes(size: int, puzzles: Candidates) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def classes(size: int, puzzles: Candidates) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The first row equal to each row up to symmetry, as a puzzle and as what splits must not share."""
     same = SymmetryIndex(size, with_masks=True).add(puzzles.answers, puzzles.questions > 0)
     return same, SymmetryIndex(size, with_masks=False).add(puzzles.answers) if size == 9 else same
@@ -192,18 +198,18 @@ def import_sudoku(
     if not 0 <= test_fraction < 1:
         raise InputError(f"--test-fraction {test_fraction}", "0 or more and less than 1", "give such a share")
     check_output(out)
-    task, puzzles = _read_puzzles(source, None if size is None else Sudoku(size), check_uniqueness, processes)
+    task, puzzles = read_puzzles(source, None if size is None else Sudoku(size), check_uniqueness, processes)
     for_test = np.zeros(len(puzzles.answers), dtype=np.bool_)
     if test is not None:
-        _, more = _read_puzzles(test, task, check_uniqueness, processes)
+        _, more = read_puzzles(test, task, check_uniqueness, processes)
         puzzles = Candidates.joined([more, puzzles])
         for_test = np.arange(len(puzzles.answers)) < len(more.answers)
-    same, shared = _classes(task.size, puzzles)
+    same, shared = classes(task.size, puzzles)
     if test is None:
         chance = uniforms(seed, np.arange(len(shared), dtype=np.int64), 1)[:, 0]
         for_test = first_classes(shared, chance, test_fraction)
     kept, left_out = without_leaks(same, shared, for_test)
-    splits = [_puzzle_set(task, puzzles.select(kept & chosen)) for chosen in (~for_test, for_test)]
+    splits = [puzzle_set(task, puzzles.select(kept & chosen)) for chosen in (~for_test, for_test)]
     if not len(splits[0]):
         raise InputError(
             f"{source}: no puzzle left to train on",
