@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from thinkling.artifacts.run_folder import WEIGHTS, find_fault, find_model_folder, read_config
+from thinkling.artifacts.run_folder import WEIGHTS, find_fault, find_model_folder, read_config, shipped_run
 from thinkling.artifacts.shipped import shipped_folder, shipped_names
 from thinkling.artifacts.weights import load_weights
+from thinkling.cli.solve import Arguments
 from thinkling.errors import InputError
 
 MOST_BYTES = 16_000_000
@@ -85,6 +86,19 @@ def test_a_run_folder_of_the_same_name_comes_first(tmp_path: Path, monkeypatch: 
         find_model_folder("sudoku")
     (tmp_path / "sudoku" / WEIGHTS).touch()
     assert find_model_folder("sudoku") == Path("sudoku")
+    assert shipped_run(Path("sudoku")) is None
+
+
+def test_only_a_shipped_model_searches_without_being_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`thinkling solve` searched with a run folder of the same name, too."""
+    monkeypatch.chdir(tmp_path)
+    arguments = Arguments(run_folder=Path("sudoku"))
+    assert arguments.searches
+    (tmp_path / "sudoku").mkdir()
+    (tmp_path / "sudoku/config.json").write_text("{}")
+    assert not arguments.searches
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-from thinkling.serving.page_routes import MEDIA_TYPES, PAGE_FOLDER
+from thinkling.serving.page_routes import MEDIA_TYPES, PAGE
 
 PLACE = "http://localhost:9/"
 """Nothing listens there: every request of the page is answered by the test. A browser trusts this name."""
@@ -19,6 +19,9 @@ def description(task: dict[str, Any], grid: tuple[int, int], **more: Any) -> dic
         "product": "puzzles",
         "params": 841_730,
         "limit": 16,
+        "max_steps": 1024,
+        "max_samples": 64,
+        "max_budget": 20_000,
         "grid": {"rows": grid[0], "columns": grid[1], "block": list(grid)},
         "has_checker": True,
         "has_symmetries": True,
@@ -60,6 +63,9 @@ def stream(answers: list[str], confidences: list[list[float]], status: str, **mo
         "status": status,
         "steps": len(answers),
         "limit": 16,
+        "max_steps": 1024,
+        "max_samples": 64,
+        "max_budget": 20_000,
         "q_halt": 0.9,
         "samples": 1,
         "solved_by": "network" if status == "verified" else None,
@@ -107,7 +113,7 @@ class StandIn:
             route.fulfill(body=self.files[path], content_type="text/javascript")
         else:
             name = path.removeprefix("page/") or "index.html"
-            file = PAGE_FOLDER / name
+            file = PAGE / name
             if file.is_file():
                 route.fulfill(body=file.read_bytes(), content_type=MEDIA_TYPES[file.suffix])
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -22,22 +21,8 @@ from thinkling.lm.request import Request
 from thinkling.serving.settings import ServerSettings
 from thinkling.thinking_bert.load import load_encoder
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
-
-CHROMIUM = shutil.which("chromium")
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's chromium."""
-    if CHROMIUM is None:
-        pytest.skip("the browser tests need chromium: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 Opened = Callable[..., Any]

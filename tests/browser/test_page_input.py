@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from page_in_browser import PUZZLE, SOLVED, shown
+from page_in_browser import PUZZLE, SOLVED, opened, shown
+from small_puzzles import knowing_model, serving_puzzles
+
+from thinkling.serving.settings import ServerSettings
 
 MALFORMED = {
     "12": "2 characters",
@@ -97,3 +100,27 @@ def test_several_chains_are_asked_for(page: Any) -> None:
     sent = asked.value.post_data_json
     assert (sent["samples"], sent["vary"], sent["select"]) == (4, "symmetry", "valid")
     page.wait_for_selector(SOLVED)
+
+
+def test_the_page_offers_what_the_server_allows(browser: Any) -> None:
+    """Found when a server with a lower limit refused what its own page had offered."""
+    settings = ServerSettings(model_name="small", slots=4, max_steps=12, max_budget=40)
+    with (
+        serving_puzzles(knowing_model(), settings) as client,
+        opened(browser, f"http://{client.address}/") as page,
+    ):
+        page.click(".how summary")
+        page.get_by_label("Segments at most").fill("1000")
+        page.get_by_label("Segments at most").blur()
+        assert page.get_by_label("Segments at most").input_value() == "12"
+        page.get_by_label("Search where").check()
+        page.get_by_label("Segments for the search").fill("5000")
+        page.get_by_label("Segments for the search").blur()
+        assert page.get_by_label("Segments for the search").input_value() == "40"
+        chains = page.get_by_label("Chains at once").locator("option").all_inner_texts()
+        assert chains == ["1", "2", "4"]
+
+
+def test_an_example_of_the_middle_is_chosen_first(page: Any) -> None:
+    chosen = [chip.get_attribute("aria-pressed") for chip in page.locator(".chip").all()]
+    assert chosen == ["false", "true", "false"]

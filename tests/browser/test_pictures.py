@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +12,12 @@ from typing import Any
 
 import pytest
 
-from thinkling.serving.page_routes import MEDIA_TYPES, PAGE_FOLDER
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
+from thinkling.serving.page_routes import MEDIA_TYPES, PAGE
 
 PLACE = "http://localhost:9/"
 """Nothing listens there: every request is answered by the test. A browser trusts this name as it does TLS."""
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>test</title>
+DOCUMENT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>test</title>
 <body style="font-family: sans-serif"><div id="here" style="width: 900px"></div></body></html>"""
-CHROMIUM = shutil.which("chromium")
 
 TRACE = [
     {
@@ -45,17 +41,6 @@ VIEW = {
 }
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's chromium."""
-    if CHROMIUM is None:
-        pytest.skip("the browser tests need chromium: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     """An empty page that may import the modules of ours; whatever it says to its console is a failure."""
@@ -74,9 +59,9 @@ def page(browser: Any) -> Iterator[Any]:
 def _answer(route: Any) -> None:
     path = route.request.url.removeprefix(PLACE)
     if path == "":
-        route.fulfill(body=PAGE, content_type="text/html")
+        route.fulfill(body=DOCUMENT, content_type="text/html")
     elif path.startswith("page/"):
-        file = PAGE_FOLDER / Path(path).name
+        file = PAGE / Path(path).name
         route.fulfill(body=file.read_bytes(), content_type=MEDIA_TYPES[file.suffix])
     else:
         route.fulfill(status=204)

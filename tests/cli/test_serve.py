@@ -241,6 +241,8 @@ def test_masks_are_served_with_their_page(no_server: NoServer, tmp_path: Path) -
     [
         (["--max-steps", "0"], "max_steps 0"),
         (["--max-budget", "-1"], "max_budget -1"),
+        (["--max-top-k", "0"], "max_top_k 0"),
+        (["--max-choices", "0"], "max_choices 0"),
         (["--max-waiting-puzzles", "-1"], "max_waiting_puzzles -1"),
         (["--examples", "nowhere.csv"], "nowhere.csv"),
         (["--grid", "9x9"], "9x9"),

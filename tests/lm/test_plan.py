@@ -16,6 +16,7 @@ from thinkling.lm.plan import (
     budget,
     cache_lengths,
     checkpoint_bytes,
+    chip_memory,
     forward_flops,
     kv_cache_bytes,
     parameters,
@@ -183,6 +184,23 @@ def test_time_and_cost_by_hand() -> None:
     assert eight.runs[0].seconds == pytest.approx(seconds / 8)
     assert eight.runs[0].dollars == pytest.approx(planned.runs[0].dollars)
     assert eight.memory_bytes < planned.memory_bytes
+
+
+def test_memory_of_a_chip_among_several() -> None:
+    """One chip holds everything; more of them come down to what each one has to gather, by hand in fp32."""
+    sizes = {"length": 128, "rows": 2, "precision": "fp32", "checkpointing": False}
+    whole = training_memory(SMALL, **sizes)
+    assert chip_memory(SMALL, chips=1, **sizes) == whole.total
+    count = parameters(SMALL)
+    layer = (count.attention + count.feed_forward) // SMALL.num_layers
+    gathered = 8 * count.embedding + 12 * layer
+    assert chip_memory(SMALL, chips=4, **sizes) == (
+        4 * count.total + gathered + whole.activations + whole.loss
+    )
+    validating = chip_memory(
+        PRESETS["3b"], chips=1 << 40, length=16, rows=1, precision="bf16", checkpointing=True
+    )
+    assert validating == pytest.approx(6 * parameters(PRESETS["3b"]).total, abs=1)
 
 
 def test_what_does_not_fit_is_recomputed_or_refused() -> None:

@@ -93,6 +93,9 @@ def test_errors_of_the_run_are_errors_of_the_file(exported: OnnxSolver) -> None:
         exported.solve("12")
     with pytest.raises(InputError, match="no name"):
         exported.solve("." * 16, validate=False, puzzle_name="e")
+    for limit in ("slots", "steps"):
+        with pytest.raises(InputError, match=f"0 {limit}; allowed: 1 or more"):
+            next(exported.solve_tokens([exported.task.parse("." * 16)], **{limit: 0}))
     assert list(exported.solve_tokens([])) == []
 
 

@@ -140,6 +140,8 @@ def test_training_benchmark() -> None:
     found = bench_training(("trm-mlp",), batch_size=2, steps=1)
     assert found["models"]["trm-mlp"]["params"] == 5_028_866 + 512
     assert found["models"]["trm-mlp"]["share_of_matmul_rate"] > 0
+    assert found["models"]["trm-mlp"]["plain"]["share_of_matmul_rate"] > 0
+    assert "compiled" not in found["models"]["trm-mlp"], "it takes minutes, and is measured where asked for"
 
 
 def test_operations_are_those_that_the_algorithm_needs() -> None:

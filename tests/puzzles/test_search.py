@@ -19,7 +19,6 @@ from thinkling.puzzles.hrm import HRM
 from thinkling.puzzles.puzzle_model import PuzzleModel, build
 from thinkling.puzzles.search import PoolSearch, search
 from thinkling.puzzles.search_evaluate import score_search
-from thinkling.puzzles.search_tree import SearchTree
 from thinkling.tasks.maze import Maze
 from thinkling.tasks.registry import get_task
 from thinkling.tasks.search_rules import rules_needed
@@ -77,7 +76,6 @@ def test_hard_puzzles_are_solved_by_a_network_that_knows_nothing(nine: PuzzleMod
     for solution in found:
         assert nine.task.check(solution.question, solution.answer)
         assert (solution.solved_by, solution.outcome, solution.steps) == ("search", "answered", 4)
-        assert solution.segments is not None
         assert solution.steps + solution.nodes - 1 == solution.segments
     written = found[0].as_json()
     assert set(written) > {"answer", "status", "steps", "q_halt", "solved_by", "segments", "search", "nodes"}
@@ -97,7 +95,7 @@ def test_every_sudoku_with_one_blank_is_solved(size: int) -> None:
 def test_a_search_does_not_depend_on_its_company(nine: PuzzleModel) -> None:
     questions = list(puzzles(9, 55, 6))
 
-    def found(slots: int) -> list[tuple[str, int | None, int, float]]:
+    def found(slots: int) -> list[tuple[str, int, int, float]]:
         return [
             (each.answer, each.segments, each.nodes, round(each.q_halt, 4))
             for each in search(nine, questions, slots=slots)
@@ -143,8 +141,6 @@ def test_breadth_comes_before_the_search_and_is_told_apart(partly: PuzzleModel) 
     for solution, chains in zip(found, before, strict=True):
         assert solution.question == chains.question
         assert solution.status == "verified"
-        assert solution.segments is not None
-        assert chains.segments is not None
         extra = solution.nodes if solution.solved_by == "search" else 0
         assert (solution.steps, solution.segments) == (chains.steps, chains.segments + extra)
     score = score_search(iter(found), 4096)
@@ -205,8 +201,9 @@ def test_a_search_shares_a_pool_with_others_and_gives_its_slots_back(nine: Puzzl
     pool = SlotPool(nine.network, PuzzleBatch.of_questions, slots=4, keep_logits=True)
     never = HaltRule(name="never")
     pool.put("another", [Question(inputs=task.parse(HARD))], rule=never, max_steps=1000)
-    tree = SearchTree(rules_needed(task), task.parse(HARD), task.check_batch, first_steps=2)
-    searching = PoolSearch(pool, "search", tree, rule=never, node_rule=never, width=8)
+    question = Question(inputs=task.parse(HARD))
+    thinking = Thinking(halt="never", steps=2)
+    searching = PoolSearch(nine, pool, "search", question, thinking, budget=4096, width=8)
     most = 0
     for _ in range(5):
         searching.fill()
@@ -217,7 +214,7 @@ def test_a_search_shares_a_pool_with_others_and_gives_its_slots_back(nine: Puzzl
     assert most == 4
     searching.drop()
     assert pool.in_work == 1
-    assert not tree.ended
+    assert not searching.ended
 
 
 @pytest.mark.parametrize("limit", ["budget", "slots", "width"])

@@ -199,7 +199,7 @@ def test_a_server_that_stops_leaves_no_thread_behind(model: FakeModel) -> None:
 
 
 def generation_threads() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name == "generation"}
+    return {thread for thread in threading.enumerate() if thread.name == "generating"}
 
 
 def test_a_model_that_knows_no_conversations_is_refused(model: FakeModel) -> None:

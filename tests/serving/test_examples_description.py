@@ -12,6 +12,7 @@ import pytest
 from thinkling.serving import examples
 from thinkling.serving.examples import puzzle_examples
 from thinkling.serving.puzzle_description import describe, symbols_of
+from thinkling.serving.settings import ServerSettings
 from thinkling.tasks.arc import Arc
 from thinkling.tasks.maze import Maze
 from thinkling.tasks.sudoku import Sudoku
@@ -19,6 +20,7 @@ from thinkling.tasks.table import Table
 from thinkling.tasks.task import Task
 from thinkling.thinking.halting import HaltingConfig
 
+SETTINGS = ServerSettings(slots=8, max_steps=30, max_samples=9, max_budget=50)
 ARC = Arc(canvas=30, identifiers=("<blank>", "007bbfb7", "00d62c1b", "not-a-task"))
 TASKS: list[Task] = [Sudoku(4), Sudoku(6), Sudoku(9), Maze(6, 6), Maze(5, 9), Maze(30, 30), ARC]
 
@@ -76,10 +78,11 @@ def test_every_token_has_a_symbol_and_a_model_is_described_in_json(task: Task) -
     model: Any = SimpleNamespace(
         task=task, halting=HaltingConfig(max_steps=7), params=5, config={"architecture": "trm"}
     )
-    described = describe(model)
+    described = describe(model, SETTINGS)
     assert json.loads(json.dumps(described)) == described
     assert described["grid"]["rows"] * described["grid"]["columns"] == task.seq_len
     assert described["limit"] == 7
+    assert [described[f"max_{name}"] for name in ("steps", "samples", "budget")] == [30, 8, 50]
     assert described["halt"] == ("valid" if task.has_checker else "q")
     assert described["can_search"] == (task.name in ("sudoku", "maze"))
     assert described["has_symmetries"] == (task.view_numbers > 0)
@@ -93,4 +96,4 @@ def test_symbols_write_what_the_task_writes(task: Task) -> None:
 
 def test_puzzles_with_names_are_named() -> None:
     model: Any = SimpleNamespace(task=ARC, halting=HaltingConfig(), params=5, config={"architecture": "trm"})
-    assert describe(model)["puzzle_names"] == ["007bbfb7", "00d62c1b", "not-a-task"]
+    assert describe(model, SETTINGS)["puzzle_names"] == ["007bbfb7", "00d62c1b", "not-a-task"]

@@ -14,7 +14,7 @@ from small_puzzles import LIMIT, Client, knowing_model, puzzles, serving_puzzles
 from thinkling.errors import InputError
 from thinkling.serving.app import create_app
 from thinkling.serving.docs_page import docs_page
-from thinkling.serving.page_routes import MEDIA_TYPES, PAGE_FOLDER, page_files, page_router
+from thinkling.serving.page_routes import MEDIA_TYPES, PAGE, page_files, page_router
 from thinkling.serving.settings import ServerSettings
 
 
@@ -165,6 +165,6 @@ def test_a_file_of_examples_is_read_at_the_start(tmp_path: Path) -> None:
 
 
 def test_every_file_of_our_page_is_served(client: Client) -> None:
-    for path in PAGE_FOLDER.rglob("*"):
+    for path in PAGE.rglob("*"):
         if path.suffix in MEDIA_TYPES:
-            assert client.call("GET", f"/page/{path.relative_to(PAGE_FOLDER).as_posix()}")[0] == 200
+            assert client.call("GET", f"/page/{path.relative_to(PAGE).as_posix()}")[0] == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import json
 import threading
@@ -12,14 +13,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_puzzles import LIMIT, Client, knowing_model, puzzles, segments_needed, serving_puzzles
+import torch
+from small_puzzles import (
+    LIMIT,
+    Client,
+    KnowingNetwork,
+    knowing_model,
+    puzzles,
+    segments_needed,
+    serving_puzzles,
+)
 from small_server import wait_for
 
+from thinkling.data.batch import PuzzleBatch
 from thinkling.puzzles.breadth import Thinking
 from thinkling.puzzles.puzzle_model import PuzzleModel
 from thinkling.puzzles.search import search
 from thinkling.serving.settings import ServerSettings
 from thinkling.tasks.sudoku import Sudoku
+from thinkling.thinking.carry import Carry, SegmentOutput
 
 SETTINGS = ServerSettings(model_name="tiny", slots=8)
 TASK = Sudoku(4)
@@ -156,13 +168,35 @@ def test_search_does_what_it_does_without_a_server() -> None:
         assert result["answer"] == expected.answer
         assert result["segments"] == expected.segments
         assert (result["status"], result["solved_by"]) == ("verified", expected.solved_by)
-        assert result["search"] == "answered"
+        assert (result["search"], result["nodes"]) == ("answered", expected.nodes)
     assert {result["solved_by"] for result in results} == {"search"}
     assert {result["search"] for result in short} <= {"budget", "answered"}
     assert all(result["segments"] == 1 for result in short)
     assert all(result["status"] == "verified" for result in broad)
     assert [name for name, _ in events[-2:]] == ["answer", "done"]
     assert len(events) > 3
+
+
+class SureOfItself(KnowingNetwork):
+    """Its halt value says right whatever it answers."""
+
+    def segment(self, carry: Carry, batch: PuzzleBatch) -> tuple[Carry, SegmentOutput]:
+        carry, output = super().segment(carry, batch)
+        return carry, dataclasses.replace(output, q_halt=torch.full_like(output.q_halt, 4.0))
+
+
+def test_a_search_follows_chains_that_are_sure_and_wrong() -> None:
+    """In the segment in which the first chain ended them, the others were taken for nodes of the search."""
+    network: Any = SureOfItself(needed=lambda tokens: 99)
+    model = PuzzleModel(network, TASK, knowing_model().halting, {"architecture": "hrm"})
+    with serving_puzzles(model, SETTINGS) as client:
+        for samples in (2, 4):
+            events = client.events(puzzle=PUZZLES[0], search=True, halt="q", samples=samples)
+            assert [name for name, _ in events[-2:]] == ["answer", "done"]
+            answer = events[-2][1]
+            assert (answer["status"], answer["solved_by"]) == ("verified", "search")
+            steps = [segment["step"] for name, segment in events if name == "segment"]
+            assert len(steps) == 1 + answer["nodes"], "one of the chains, and one of each node"
 
 
 def test_many_clients_share_the_slots(client: Client, model: PuzzleModel) -> None:

@@ -33,6 +33,7 @@ from thinkling.artifacts.run_folder import (
 from thinkling.artifacts.weights import load_weights, save_weights, write_model_folder
 
 OPTIMIZER = "optimizer.safetensors"
+OPTIMIZER_SHARDS = "optimizer_shards"
 SLOTS = "slots.safetensors"
 STATE = "train_state.json"
 
@@ -49,6 +50,9 @@ class Checkpoint:
     """The same with averaged parameters, when the run averages."""
     optimizer: Mapping[str, Tensor] | None = None
     """State of the optimiser; None where training cannot go on from here (the best checkpoint)."""
+    optimizer_shards: Path | None = None
+    """Folder with the part of that state which is divided over processes (`artifacts.shards`). Saving a checkpoint
+    moves it there; None: there is no such part."""
     slots: Mapping[str, Tensor] | None = None
     """State of the slots of all ranks, in rank order; None as above."""
     state: Mapping[str, Any]
@@ -91,6 +95,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         weights=load_weights(folder / WEIGHTS),
         averaged=tensors(AVERAGED),
         optimizer=tensors(OPTIMIZER),
+        optimizer_shards=folder / OPTIMIZER_SHARDS if (folder / OPTIMIZER_SHARDS).is_dir() else None,
         slots=tensors(SLOTS),
         state=read_json(folder / STATE),
     )
@@ -125,7 +130,11 @@ def _write(folder: Path, contents: Checkpoint) -> None:
     for name, tensors in present.items():
         save_weights(folder / name, tensors)
     write_json(folder / STATE, dict(contents.state))
-    write_manifest(folder, [*present, STATE])
+    shards: list[str] = []
+    if contents.optimizer_shards is not None:
+        contents.optimizer_shards.rename(folder / OPTIMIZER_SHARDS)
+        shards = sorted(f"{OPTIMIZER_SHARDS}/{file.name}" for file in (folder / OPTIMIZER_SHARDS).iterdir())
+    write_manifest(folder, [*present, *shards, STATE])
 
 
 def _finish_interrupted(checkpoints: Path, name: str, keep: str | None) -> None:

@@ -190,8 +190,7 @@ def find_model_folder(path: Path | str) -> Path:
         InputError: the path does not exist, is not a run folder, is half-written, or a file of it is damaged.
     """
     path = Path(path)
-    if not _holds_a_model(path):
-        path = shipped_folder(path) or path
+    path = shipped_run(path) or path
     if not path.exists():
         raise InputError(
             f"{path} does not exist",
@@ -220,8 +219,10 @@ def find_model_folder(path: Path | str) -> Path:
     return folder
 
 
-def _holds_a_model(path: Path) -> bool:
-    return any((path / name).exists() for name in (CONFIG, WEIGHTS, MANIFEST, "checkpoints"))
+def shipped_run(path: Path) -> Path | None:
+    """The folder of the model in the package that a name stands for; None where a run folder has that name."""
+    run_folder = any((path / name).exists() for name in (CONFIG, WEIGHTS, MANIFEST, "checkpoints"))
+    return None if run_folder else shipped_folder(path)
 
 
 def newest_complete(checkpoints: Path, name: str) -> Path | None:

@@ -31,6 +31,8 @@ class TrainArguments(CommandArguments):
     """Slots."""
     steps: int = 8
     """Measured steps."""
+    compile: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Measure a compiled segment too."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
 
@@ -189,7 +191,11 @@ def bench_train(arguments: TrainArguments) -> dict[str, Any]:
     """Measure training."""
     sizes = PUBLISHED_SIZES if arguments.model == "all" else (arguments.model,)
     return bench_training(
-        sizes, batch_size=arguments.batch_size, steps=arguments.steps, device=arguments.device
+        sizes,
+        batch_size=arguments.batch_size,
+        steps=arguments.steps,
+        compile=arguments.compile,
+        device=arguments.device,
     )
 
 

@@ -15,6 +15,7 @@ from thinkling.artifacts.run_folder import write_text
 from thinkling.cli.arguments import CommandArguments, rows_and_columns
 from thinkling.cli.clock import elapsed
 from thinkling.cli.output import Report
+from thinkling.cli.solve import check_budget
 from thinkling.data.array_store import read_split
 from thinkling.errors import InputError, nearest
 from thinkling.puzzles.arc_evaluate import SUBMISSION, ArcEvaluation, evaluate_arc
@@ -110,12 +111,7 @@ def run(arguments: Arguments) -> Report:
     for name in ("limit", "augmentations"):
         if (getattr(arguments, name) or 0) < 0:
             raise InputError(f"--{name} {getattr(arguments, name)}", "0 or more", f"give another --{name}")
-    if arguments.budget is not None and (arguments.budget < 1 or not arguments.search):
-        raise InputError(
-            f"--budget {arguments.budget}" + ("" if arguments.search else " without --search"),
-            "1 or more segments, with --search",
-            "give another --budget, or leave it out",
-        )
+    check_budget(arguments.budget, arguments.search)
     if arguments.slots < 1:
         raise InputError(f"--slots {arguments.slots}", "1 or more", "give another --slots")
     if arguments.time_limit is not None and arguments.time_limit <= 0:

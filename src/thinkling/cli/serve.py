@@ -6,7 +6,7 @@ import importlib
 import ipaddress
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,22 +17,10 @@ from thinkling.cli.output import write_json
 from thinkling.errors import InputError
 from thinkling.serving.settings import LOOPBACK_HOSTS, ServerSettings
 
-_SETTINGS = (
-    "slots",
-    "max_waiting",
-    "max_waiting_puzzles",
-    "max_body_bytes",
-    "max_puzzles",
-    "max_traced",
-    "max_steps",
-    "max_samples",
-    "max_budget",
-    "max_segments",
-    "max_tokens",
-    "temperature",
-    "think_budget",
+_SETTINGS = tuple(
+    field.name for field in fields(ServerSettings) if field.name not in ("model_name", "allowed_hosts")
 )
-"""Flags that are limits or defaults of the server, under the same name."""
+"""Limits and defaults of the server: flags of the same name."""
 _SECONDS_TO_FINISH = 3
 """After Ctrl+C, for answers that are being made."""
 
@@ -58,7 +46,7 @@ class Arguments(CommandArguments):
     """Port to listen at (0: any that is free)."""
     name: str = ""
     """What clients call the model (empty: the name of its folder)."""
-    slots: int = 64
+    slots: int = ServerSettings.slots
     """Chains of thought, or answers, in work at once; further ones wait."""
     max_waiting: int = ServerSettings.max_waiting
     """Answers of a language model that may wait for a slot."""
@@ -78,11 +66,15 @@ class Arguments(CommandArguments):
     """Most segments a puzzle that a request may allow to a search."""
     max_segments: int = ServerSettings.max_segments
     """Most segments that a request may cost altogether."""
-    max_tokens: int = 0
+    max_top_k: int = ServerSettings.max_top_k
+    """Most candidates for a mask that a request may ask for."""
+    max_choices: int = ServerSettings.max_choices
+    """Most answers of a language model to one request."""
+    max_tokens: int = ServerSettings.max_tokens
     """Most tokens of an answer (0: as many as the context has room for)."""
-    temperature: float = 0.0
+    temperature: float = ServerSettings.temperature
     """For a language model, where a request names none; 0: always the likeliest token."""
-    think_budget: int | None = None
+    think_budget: int | None = ServerSettings.think_budget
     """Most tokens of reasoning, where a request names no budget."""
     examples: Path | None = None
     """For puzzles: a CSV file with a column question that the page offers to begin with."""

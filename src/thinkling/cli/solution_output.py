@@ -41,7 +41,7 @@ def report_one(solution: Solution, task: Task, arguments: Arguments) -> Report:
         if arguments.json:
             write_json(solution.as_json())
         raise UnverifiedError(
-            f"no verified answer within {solution.segments or solution.steps} segments: status {solution.status}; "
+            f"no verified answer within {solution.segments} segments: status {solution.status}; "
             f"allow more with {_more(arguments)}"
         )
     grid = draw_grid(task, task.parse(solution.question), solution.tokens)
@@ -88,7 +88,7 @@ def in_a_line(solution: Solution) -> str:
     """Status, steps and halt probability for a person."""
     colour = {"verified": "green", "unverified": "yellow", "unsolved": "red"}[solution.status]
     segments = "1 step" if solution.steps == 1 else f"{solution.steps} steps"
-    if solution.samples > 1 and solution.segments is not None:
+    if solution.samples > 1:
         segments += f" ({solution.segments} in up to {solution.samples} chains)"
     return (
         f"[{colour}]{solution.status}[/{colour}] after {segments} of thought; "

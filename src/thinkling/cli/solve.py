@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from thinkling.artifacts.shipped import shipped_folder
+from thinkling.artifacts.run_folder import shipped_run
 from thinkling.cli.arguments import CommandArguments
 from thinkling.cli.output import Report
 from thinkling.errors import InputError
@@ -78,7 +78,7 @@ class Arguments(CommandArguments):
     @property
     def searches(self) -> bool:
         """Whether a wrong answer is searched on."""
-        return self.search or (shipped_folder(self.run_folder) is not None and not self.no_search)
+        return self.search or (shipped_run(self.run_folder) is not None and not self.no_search)
 
 
 def run(arguments: Arguments) -> Report | int:
@@ -95,12 +95,7 @@ def run(arguments: Arguments) -> Report | int:
         raise InputError(f"--samples {arguments.samples}", "1 or more", "give another --samples")
     if arguments.search and arguments.no_search:
         raise InputError("--search and --no-search", "one of the two", "leave one out")
-    if arguments.budget is not None and (arguments.budget < 1 or not arguments.searches):
-        raise InputError(
-            f"--budget {arguments.budget}" + ("" if arguments.searches else " without --search"),
-            "1 or more segments, with --search",
-            "give another --budget, or leave it out",
-        )
+    check_budget(arguments.budget, arguments.searches)
     if arguments.slots < 1:
         raise InputError(f"--slots {arguments.slots}", "1 or more", "give another --slots")
     if arguments.file is not None and (arguments.trace is not None or arguments.watch):
@@ -110,3 +105,17 @@ def run(arguments: Arguments) -> Report | int:
     else:
         from thinkling.cli.solve_puzzles import solve
     return solve(arguments)
+
+
+def check_budget(budget: int | None, searches: bool) -> None:
+    """Refuses a --budget below 1, or without a search.
+
+    Raises:
+        InputError: either.
+    """
+    if budget is not None and (budget < 1 or not searches):
+        raise InputError(
+            f"--budget {budget}" + ("" if searches else " without --search"),
+            "1 or more segments, with --search",
+            "give another --budget, or leave it out",
+        )

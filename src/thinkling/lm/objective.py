@@ -5,12 +5,12 @@ Shapes: B local rows of this rank, L positions of a row, D width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thinkling.data.chat_tokenizer import ChatTokenizer
 from thinkling.data.token_rows import RowSource, TokenRows
@@ -72,6 +72,10 @@ class NextTokenObjective:
         self.z_loss = z_loss
         self._score, self._after_validation = validate, after_validation
         model.compute_dtype = resolve_dtype(compute_dtype, model.device)
+
+    def units(self) -> Sequence[nn.Module]:
+        """The decoder's layers: what is gathered at a time where the model is divided over ranks."""
+        return list(self.model.model.layers)
 
     def fresh_state(self) -> None:
         """Nothing."""

@@ -96,7 +96,7 @@ class TrainingMemory:
 
     @property
     def states(self) -> int:
-        """What does not depend on the rows, and is divided over the chips by FSDP."""
+        """What does not depend on the rows, and may be divided over the chips (`chip_memory`)."""
         return self.weights + self.gradients + self.moments
 
     @property
@@ -126,6 +126,29 @@ def training_memory(
         loss=min(tokens * config.vocab_size, max(_PIECE_VALUES, 128 * config.vocab_size)) * 2 * 4
         + tokens * config.hidden_size * size,
     )
+
+
+def chip_memory(
+    config: DecoderConfig, *, length: int, rows: int, precision: Precision, checkpointing: bool, chips: int
+) -> int:
+    """Memory of one of several chips among which the weights in fp32, gradients and moments are divided.
+
+    Whole on each of them while it learns are the table of tokens with its gradient, the weights of two layers (one
+    computes, the next is fetched) and the gradient of one. A cast that a layer has used is kept for its backward pass,
+    except where the layer is passed again. To validate, and at the very beginning, a chip holds all weights.
+    """
+    memory = training_memory(
+        config, length=length, rows=rows, precision=precision, checkpointing=checkpointing
+    )
+    if chips == 1:
+        return memory.total
+    count = parameters(config)
+    cast = memory.weights - 4 * count.total
+    divided = -(-(memory.states - cast) // chips)
+    layer = (count.attention + count.feed_forward) // config.num_layers
+    gathered = 4 * (2 * count.embedding + 3 * layer)
+    kept = 0 if checkpointing else cast
+    return divided + max(gathered + kept + memory.activations + memory.loss, memory.weights)
 
 
 def _saved_values(config: DecoderConfig) -> int:

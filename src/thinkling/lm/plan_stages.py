@@ -17,6 +17,7 @@ from thinkling.lm.plan import (
     Budget,
     Precision,
     budget,
+    chip_memory,
     forward_flops,
     kv_cache_bytes,
     parameters,
@@ -144,8 +145,8 @@ def on_machine(
 ) -> MachinePlan:
     """Time and cost of pre-training.
 
-    States are divided over all chips (FSDP); each chip has `rows` rows at a time. Layers are recomputed only where
-    their activations would not fit.
+    States are divided over all chips (`--train.sharding full`); each chip has `rows` rows at a time. Layers are
+    recomputed only where their activations would not fit.
 
     Args:
         config: the model.
@@ -166,8 +167,9 @@ def on_machine(
     needed, again = 0, False
     room = USABLE * machine.memory_bytes / machine.chips
     for again in (False, True):
-        memory = training_memory(config, length=length, rows=rows, precision=precision, checkpointing=again)
-        needed = -(-memory.states // chips) + memory.activations + memory.loss
+        needed = chip_memory(
+            config, length=length, rows=rows, precision=precision, checkpointing=again, chips=chips
+        )
         if needed <= room:
             break
     fits = needed <= room

@@ -1,8 +1,7 @@
 """A decoder made ready for generation: the same function as `Decoder.read`, with fewer and faster operations.
 
-Weights are cast and laid out once; queries, keys and values come from one product, and are normed and rotated together.
-A norm's weight is multiplied into the product that follows it, and what follows a product element by element is part
-of it.
+Weights are cast and laid out once, a norm's weight multiplied into the product that follows it; queries, keys and
+values come from one product, gate and up from another; queries and keys are normed and rotated together.
 
 Shapes: r rows, S positions, D width, V vocabulary, N query heads, K key and value heads, E head size.
 """
@@ -21,7 +20,7 @@ from thinkling.nn.attention import attention_bias
 from thinkling.nn.causal_attention import attend_causally, attend_from_last, last_bias
 from thinkling.nn.kv_cache import CacheView, KVCache
 from thinkling.nn.norm import unit_length
-from thinkling.nn.packed_product import PackedWeight
+from thinkling.nn.packed_product import Product, packed_product
 from thinkling.nn.rope import rope_tables, rotate
 
 
@@ -29,17 +28,15 @@ from thinkling.nn.rope import rope_tables, rotate
 class _Layer:
     """The weights of a layer, ready for use."""
 
-    queries_keys_values: PackedWeight
+    queries_keys_values: Product
     """[..., D] -> [..., (N + 2 K) E]; the weight of the norm before it and sqrt(D) are in it."""
     head_norm: Tensor
     """[N + K, E]; sqrt(E) is in it."""
-    out: PackedWeight
+    out: Product
     """[..., N E] -> [..., D]."""
-    gate: PackedWeight
-    """[..., D] -> [..., I], I the inner width; with the weight of the norm before it and sqrt(D)."""
-    up: PackedWeight
-    """Likewise."""
-    down: PackedWeight
+    gate_up: Product
+    """[..., D] -> [..., 2 I], I the inner width; the weight of the norm before it and sqrt(D) are in it."""
+    down: Product
     """[..., I] -> [..., D]."""
 
 
@@ -109,11 +106,11 @@ class DecoderReader:
                 # Of the last layer only the last real token is asked for.
                 last = torch.arange(len(x), device=self.device), counts - 1
                 mixed, x = mixed[last], x[last]
-            x = layer.out.plus(mixed, x)
-            normed = unit_length(x, self._width_eps)
-            x = layer.down.plus(layer.up.times(normed, layer.gate.silu(normed)), x)
+            x = layer.out(mixed).add_(x)
+            gate, up = layer.gate_up(unit_length(x, self._width_eps)).chunk(2, -1)
+            x = layer.down(F.silu(gate).mul_(up)).add_(x)
         view.advance(counts)
-        return self._scores.product(unit_length(x, self._width_eps)).float()
+        return self._scores(unit_length(x, self._width_eps)).float()
 
     def _attended(
         self,
@@ -127,7 +124,7 @@ class DecoderReader:
         """What each position gathers from those it sees. [r, S, D] -> [r, S, N E]."""
         config = self.config
         queries, both = config.num_heads, config.num_heads + config.num_kv_heads
-        heads = layer.queries_keys_values.product(x).view(*x.shape[:2], -1, config.head_dim)
+        heads = layer.queries_keys_values(x).view(*x.shape[:2], -1, config.head_dim)
         turned = rotate(unit_length(heads[:, :, :both], self._head_eps) * layer.head_norm, *rotary)
         key, value = view.extend(
             number, turned[:, :, queries:].transpose(1, 2), heads[:, :, both:].transpose(1, 2)
@@ -150,13 +147,12 @@ def _prepared(layer: nn.Module, dtype: torch.dtype) -> _Layer:
     return _Layer(
         queries_keys_values=_after_norm(layer.input_layernorm.weight, queries_keys_values, dtype),
         head_norm=(torch.stack(tuple(of_heads)) * math.sqrt(attention.head_dim)).to(dtype),
-        out=PackedWeight(attention.o_proj.weight.to(dtype)),
-        gate=_after_norm(second, mlp.gate_proj.weight, dtype),
-        up=_after_norm(second, mlp.up_proj.weight, dtype),
-        down=PackedWeight(mlp.down_proj.weight.to(dtype)),
+        out=packed_product(attention.o_proj.weight.to(dtype)),
+        gate_up=_after_norm(second, torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]), dtype),
+        down=packed_product(mlp.down_proj.weight.to(dtype)),
     )
 
 
-def _after_norm(norm: Tensor, weight: Tensor, dtype: torch.dtype) -> PackedWeight:
+def _after_norm(norm: Tensor, weight: Tensor, dtype: torch.dtype) -> Product:
     """A weight [O, D] that takes vectors of length 1, with the norm's weight [D] and sqrt(D) multiplied in."""
-    return PackedWeight((weight * (norm * math.sqrt(len(norm)))).to(dtype))
+    return packed_product((weight * (norm * math.sqrt(len(norm)))).to(dtype))

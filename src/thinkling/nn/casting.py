@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thinkling.nn.sharding import is_divided
+
 
 class CastModule(nn.Module):
     """A module with one fp32 master `weight` that is used in another dtype."""
@@ -36,10 +38,15 @@ class CastModule(nn.Module):
 
 @contextlib.contextmanager
 def weights_cast_once(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Cast every `CastModule` of `model` once for the whole block; inner blocks reuse the outer one's casts."""
+    """Cast every `CastModule` of `model` once for the whole block; inner blocks reuse the outer one's casts.
+
+    A weight that is divided over processes is only there while its layer computes, and is cast then.
+    """
     opened = []
     for module in model.modules():
-        if isinstance(module, CastModule) and module.cast_weight(dtype) is not module._shared_cast:
+        if not isinstance(module, CastModule) or is_divided(module.weight):
+            continue
+        if module.cast_weight(dtype) is not module._shared_cast:
             opened.append((module, module._shared_cast))
             module._shared_cast = module.weight.to(dtype)
     try:

@@ -1,7 +1,7 @@
 """Moving average of the parameters: average <- decay * average + (1 - decay) * parameter (as in TRM).
 
 Started at the first parameters, without bias correction. Buffers (puzzle embeddings, initial states) are not
-averaged.
+averaged. Of parameters that are divided over processes, each one averages its own part.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+
+from thinkling.nn.sharding import local_part
 
 
 class EMA:
@@ -30,8 +32,9 @@ class EMA:
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Move the averages towards the present parameters."""
-        params = [param.detach() for param in self._matched(model)]
-        torch._foreach_lerp_(list(self.averages.values()), params, 1 - self.decay)
+        params = [local_part(param.detach()) for param in self._matched(model)]
+        averages = [local_part(average) for average in self.averages.values()]
+        torch._foreach_lerp_(averages, params, 1 - self.decay)
 
     @contextlib.contextmanager
     def swapped_in(self, model: nn.Module) -> Iterator[None]:
@@ -57,4 +60,4 @@ class EMA:
     @staticmethod
     @torch.no_grad()
     def _copy_to(params: list[Tensor], values: list[Tensor]) -> None:
-        torch._foreach_copy_(params, values)
+        torch._foreach_copy_([local_part(param) for param in params], [local_part(value) for value in values])

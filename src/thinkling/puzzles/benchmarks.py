@@ -6,6 +6,7 @@ They measure wall-clock time: run them on a machine that does nothing else.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from thinkling.artifacts.provenance import hardware
 from thinkling.data.puzzle_set import PuzzleSet
 from thinkling.errors import InputError
 from thinkling.nn.precision import pick_device, resolve_dtype
+from thinkling.optim.sign_sgd import SignSGD
 from thinkling.puzzles.cost import cost
 from thinkling.puzzles.evaluate import evaluate
 from thinkling.puzzles.examples import Examples
@@ -25,7 +27,9 @@ from thinkling.puzzles.recipes import recipe_named
 from thinkling.puzzles.train import architecture
 from thinkling.tasks.sudoku import Sudoku
 from thinkling.thinking.halting import HaltRuleName
-from thinkling.training.speed import training_speed
+from thinkling.training.compilation import check_compiler
+from thinkling.training.config import TrainConfig
+from thinkling.training.speed import speeds_of, training_loop
 
 PublishedSize = Literal["hrm", "trm-mlp", "trm-attention"]
 PUBLISHED_SIZES: tuple[PublishedSize, ...] = ("hrm", "trm-mlp", "trm-attention")
@@ -37,8 +41,9 @@ def bench_training(
     batch_size: int = 16,
     steps: int = 8,
     device: str = "auto",
+    compile: bool = False,  # the name of the setting
 ) -> dict[str, Any]:
-    """Training speed of the published sizes on 9x9 Sudoku-shaped data.
+    """Training speed of the published sizes on 9x9 Sudoku-shaped data, beside a plain loop of the same model.
 
     A step is everything the trainer does: refill, forward, target pass, backward, gradient norm, optimisers. The share
     is necessary operations (see `cost`) over the matrix product rate.
@@ -46,8 +51,16 @@ def bench_training(
     Args:
         sizes: which models.
         batch_size: slots.
-        steps: measured steps, after two of warm-up.
+        steps: measured steps of each loop, after two of warm-up.
         device: auto, cpu, cuda or mps.
+        compile: measure the compiled segment too, as under `train.compile`.
+
+    Returns:
+        for each model the speed as trained by default, under "plain" that of a plain loop, and under "compiled" that
+        with a compiled segment; `times_plain` is a speed as a multiple of the plain loop's.
+
+    Raises:
+        InputError: nothing to measure, or nothing can be compiled here.
     """
     if batch_size < 1 or steps < 1:
         raise InputError(
@@ -55,8 +68,10 @@ def bench_training(
         )
     started = time.perf_counter()
     place = pick_device(device)
+    if compile:
+        check_compiler(place)
     dtype = resolve_dtype("auto", place)
-    models = {size: _bench_size(size, batch_size, steps, place, dtype) for size in sizes}
+    models = {size: _bench_size(size, batch_size, steps, place, dtype, compile) for size in sizes}
     return {
         "batch_size": batch_size,
         "seq_len": Sudoku(9).seq_len,
@@ -68,17 +83,69 @@ def bench_training(
 
 
 def _bench_size(
-    size: PublishedSize, batch_size: int, steps: int, device: torch.device, dtype: torch.dtype
+    size: PublishedSize,
+    batch_size: int,
+    steps: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    compiled: bool,
 ) -> dict[str, Any]:
     recipe = recipe_named(f"{size}-sudoku-extreme")
-    model = build(architecture(recipe), asdict(recipe.model)).to(device)
     examples = Examples(_random_boards(1000), Sudoku(9), augment=True)
-    objective = PuzzleObjective(
-        model, examples, examples, halting=recipe.halting, loss=recipe.loss, batch_size=batch_size, seed=0
+
+    def objective() -> PuzzleObjective:
+        # A new one for each loop: all start from the same weights.
+        model = build(architecture(recipe), asdict(recipe.model)).to(device)
+        return PuzzleObjective(
+            model, examples, examples, halting=recipe.halting, loss=recipe.loss, batch_size=batch_size, seed=0
+        )
+
+    ours = objective()
+    loops = {
+        "plain": _plain_loop(objective(), recipe.train),
+        "default": training_loop(ours, recipe.train),
+    }
+    if compiled:
+        with_program = objective()
+        with_program.model.compile_segment()
+        loops["compiled"] = training_loop(with_program, recipe.train)
+    found = speeds_of(
+        loops,
+        examples=batch_size,
+        flops=cost(ours.model, recipe.halting.learning, batch_size).training_flops * batch_size,
+        steps=steps,
+        device=device,
+        dtype=dtype,
     )
-    flops = cost(model, recipe.halting.learning, batch_size).training_flops * batch_size
-    speed = training_speed(objective, recipe.train, flops=flops, steps=steps, dtype=dtype)
-    return {"params": count_params(model)} | speed
+    for speed in found.values():
+        speed["times_plain"] = speed.pop("times_first")
+    return {"params": count_params(ours.model), **found.pop("default"), **found}
+
+
+def _plain_loop(objective: PuzzleObjective, config: TrainConfig) -> Callable[[int], None]:
+    """A step as an ordinary loop makes it, of the same model, examples and loss.
+
+    Every use of a weight casts it anew, PyTorch's AdamW is used as it comes, and the loss is read on the host in each
+    step. Gradient norm and average are left out.
+    """
+    model = objective.model
+    model.cast_once = False
+    dense = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+    )
+    sparse = SignSGD.of(model, lr=config.puzzle_emb_lr, weight_decay=config.puzzle_emb_weight_decay)
+    state = objective.fresh_state()
+
+    def step(number: int) -> None:
+        nonlocal state
+        dense.zero_grad()
+        state, loss = objective.loss(model, state, number)
+        (loss.total / loss.count).backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
+        dense.step()
+        sparse.step()
+        loss.total.item()
+
+    return step
 
 
 def _random_boards(count: int) -> PuzzleSet:

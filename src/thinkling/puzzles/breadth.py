@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thinkling.data.batch import Question
+from thinkling.data.batch import PuzzleBatch, Question
 from thinkling.data.sampling import uniforms
 from thinkling.errors import InputError
 from thinkling.puzzles.reasoner import Reasoner
@@ -27,9 +28,9 @@ from thinkling.puzzles.solution import Solution, SolvedBy, Status
 from thinkling.tasks.task import Task
 from thinkling.tasks.views import Views, unchanged
 from thinkling.thinking.carry import Carry
-from thinkling.thinking.halting import HaltRuleName
+from thinkling.thinking.halting import HaltRule, HaltRuleName
 from thinkling.thinking.selection import Select, choose
-from thinkling.thinking.slot_pool import ChainState, Progress, normal
+from thinkling.thinking.slot_pool import ChainState, Progress, SlotPool, normal
 from thinkling.thinking.trace import SegmentTrace
 
 Vary = Literal["symmetry", "init", "noise"]
@@ -200,36 +201,21 @@ class Chains:
         return "network" if self.valid[0] else "breadth"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChainPut:
-    """Chains that a question wants to put into a pool, all at once."""
-
-    number: int
-    """0: chain 0; 1: the others."""
-    chains: tuple[Question, ...]
-    """What is asked in each."""
-    start: Carry | None
-    """What they begin from; None: the initial state."""
-    noise: float
-    """Deviation of the noise between segments."""
-    seed: int
-    """Of the noise."""
-    first_number: int
-    """Number of the first of these chains."""
-
-
 class QuestionChains:
-    """One question with its chains, on whatever pool.
+    """One question with its chains, inside a pool that others may use at the same time.
 
-    Whoever steps the pool puts what `next_put` says as soon as there is room, and hands every progress of it to `take`,
-    until `ended`; then what is left of the question in the pool can be dropped.
+    Whoever steps the pool calls `fill` as soon as `wants_slots` are free, and `take` with every progress whose key is
+    `(key, …)`, until the question has ended; `drop` then gives back what is left of it.
 
     Args:
         reasoner: whose initial state chains vary.
         task: whose symmetries and checker are used.
-        tokens: [L] the question.
-        thinking: how.
-        puzzle_id: row of the puzzle embedding.
+        pool: where the chains think.
+        key: names the question there.
+        question: to be answered.
+        thinking: how; its `halt` and `steps` are what `rule` and `max_steps` were made of.
+        rule: what stops the question.
+        max_steps: limit of segments of each chain.
         number: of the question in its stream: views and noise depend on the seed and on it.
 
     Raises:
@@ -240,23 +226,26 @@ class QuestionChains:
         self,
         reasoner: Reasoner,
         task: Task,
-        tokens: NDArray[Any],
+        pool: SlotPool[Question, PuzzleBatch],
+        key: Hashable,
+        question: Question,
         thinking: Thinking,
         *,
-        puzzle_id: int = 0,
+        rule: HaltRule,
+        max_steps: int,
         number: int = 0,
     ) -> None:
         thinking.check_task(task)
-        self.tokens = np.asarray(tokens)
+        self.tokens = np.asarray(question.inputs)
         self.thinking = thinking
-        self.segments = 0
-        """Segments of all chains so far."""
-        self._reasoner, self._task = reasoner, task
+        self._reasoner, self._task, self._pool, self._key = reasoner, task, pool, key
+        self._rule, self._max_steps = rule, max_steps
         self._alone = thinking.alone_for(task)
-        self._views = views_of(task, tokens, puzzle_id, thinking, number)
+        self._views = views_of(task, self.tokens, question.puzzle_id, thinking, number)
         self._noise_seed = thinking.seed * 1_000_003 + number
         self._latest: dict[int, tuple[ChainState, int]] = {}
         self._traces: dict[int, list[SegmentTrace]] = {}
+        # The question is put in two parts: 0 is chain 0, 1 are the others.
         self._open = {0, 1} if thinking.samples > 1 else {0}
         self._put: set[int] = set()
 
@@ -272,7 +261,7 @@ class QuestionChains:
 
     @property
     def wants_slots(self) -> int:
-        """How many slots `next_put` needs; 0 where nothing is to be put now."""
+        """How many slots `fill` needs; 0 where nothing is to be put now."""
         if self.ended or self._put == {0, 1}:
             return 0
         if not self._put:
@@ -280,23 +269,24 @@ class QuestionChains:
         alone = 0 in self._open and self.step < self._alone
         return 0 if alone or 1 not in self._open else self.thinking.samples - 1
 
-    def next_put(self) -> ChainPut | None:
-        """What should go into the pool now; None where nothing should. Each is given out once."""
-        wanted = self.wants_slots
-        if not wanted:
-            return None
-        number = len(self._put)
-        self._put.add(number)
-        numbers = range(1, self.thinking.samples) if number else range(1)
-        vary = self.thinking.vary if number else "symmetry"
+    def fill(self) -> None:
+        """Put what is to think now into the pool, which has as many slots free as `wants_slots` says."""
+        if not self.wants_slots:
+            return
+        part = len(self._put)
+        self._put.add(part)
+        numbers = range(1, self.thinking.samples) if part else range(1)
+        vary = self.thinking.vary if part else "symmetry"
         noise = NOISE[vary] if self.thinking.noise is None else self.thinking.noise
         views = self._views
-        return ChainPut(
-            number=number,
-            chains=tuple(
+        self._pool.put(
+            (self._key, part),
+            [
                 Question(inputs=views.inputs[chain], puzzle_id=int(views.puzzle_ids[chain]))
                 for chain in numbers
-            ),
+            ],
+            rule=self._rule,
+            max_steps=self._max_steps,
             start=self._start(numbers, noise) if vary == "init" else None,
             noise=noise if vary == "noise" else 0.0,
             seed=self._noise_seed,
@@ -311,17 +301,22 @@ class QuestionChains:
         drawn = (noise * drawn).to(start.z_H)
         return dataclasses.replace(start, z_H=start.z_H + drawn[:, 0], z_L=start.z_L + drawn[:, 1])
 
-    def take(self, put: int, progress: Progress) -> None:
-        """What a segment brought to the chains of a put."""
+    def take(self, progress: Progress) -> None:
+        """What a segment brought to a part of the question."""
+        part = cast(tuple[Hashable, int], progress.key)[1]  # the key that `fill` has put
         for chain in progress.chains:
             self._latest[chain.number] = (chain, progress.step)
-            self.segments += 1
             if chain.confidence is not None:
                 self._traces.setdefault(chain.number, []).append(chain.as_trace())
         if progress.ended:
-            self._open.discard(put)
+            self._open.discard(part)
             if any(chain.halted for chain in progress.chains):
                 self._open.clear()
+
+    def drop(self) -> None:
+        """Give the slots back."""
+        for part in self._put:
+            self._pool.drop((self._key, part))
 
     def leading(self) -> SegmentTrace | None:
         """What the chain with the best halt value says now, mapped back; None from a pool without trace."""

@@ -12,15 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from thinkling.data.batch import IGNORE_LABEL
 from thinkling.nn.casting import weights_cast_once
-from thinkling.puzzles.breadth import Thinking
+from thinkling.puzzles.breadth import Chains, Thinking
 from thinkling.puzzles.calibration import Calibration, calibrate
 from thinkling.puzzles.chain_pool import think
 from thinkling.puzzles.deadline import Deadline, OutOfTimeError
 from thinkling.puzzles.evaluate import Score, Tally
 from thinkling.puzzles.examples import Examples
 from thinkling.puzzles.puzzle_model import PuzzleModel
+from thinkling.tasks.task import Task
 from thinkling.thinking.halting import HaltRule
 from thinkling.thinking.selection import Select
 from thinkling.thinking.slots import Answer
@@ -52,15 +56,46 @@ class BreadthScore:
         }
 
 
-class _Count:
-    """What one selection has counted so far."""
+class _Selected:
+    """What one selection has made of the chains so far."""
 
-    def __init__(self, tally: Tally) -> None:
-        self.tally = tally
-        self.by: Counter[str] = Counter()
-        self.q_halt: list[float] = []
-        self.right: list[bool] = []
-        self.steps: list[int] = []
+    def __init__(self, select: Select, task: Task, max_steps: int) -> None:
+        self._select, self._checked = select, task.has_checker
+        self._tally = Tally(task, max_steps)
+        self._by: Counter[str] = Counter()
+        self._q_halt: list[float] = []
+        self._right: list[bool] = []
+        self._steps: list[int] = []
+        self._segments = 0
+
+    def add(self, row: int, chains: Chains, labels: NDArray[np.integer]) -> None:
+        """Count the chosen one of the chains of a question with labels [L]."""
+        place = chains.chosen(self._select)
+        answer = Answer(
+            index=row,
+            tokens=chains.answers[place],
+            steps=int(chains.steps[place]),
+            q_halt=float(chains.q_halt[place]),
+            halted=bool(chains.halted[place]),
+        )
+        self._tally.add(chains.question, labels, answer)
+        self._q_halt.append(answer.q_halt)
+        self._steps.append(answer.steps)
+        self._right.append(bool((answer.tokens == labels)[labels != IGNORE_LABEL].all()))
+        self._by[chains.solved_by(place) or "nobody"] += 1
+        self._segments += chains.segments
+
+    def score(self, seconds: float, ratings: Sequence[int] | None) -> BreadthScore:
+        """Of all that was added; [N] ratings of the questions, where they have some."""
+        share = 1 / max(len(self._steps), 1)
+        by = {name: self._by[name] * share for name in ("network", "breadth", "nobody")}
+        return BreadthScore(
+            select=self._select,
+            score=self._tally.score(seconds),
+            mean_segments=self._segments * share,
+            solved_by=by if self._checked else None,
+            calibration=calibrate(self._q_halt, self._right, self._steps, ratings),
+        )
 
 
 def evaluate_thinking(
@@ -93,8 +128,7 @@ def evaluate_thinking(
     max_steps = thinking.steps_or(model.halting.max_steps)
     for select in selects:
         Thinking(select=select).check_task(task)
-    counts = {select: _Count(Tally(task, max_steps)) for select in selects}
-    segments = answered = 0
+    selected = [_Selected(select, task, max_steps) for select in selects]
     rows: list[int] = []
     start = time.perf_counter()
     with weights_cast_once(network, network.compute_dtype), contextlib.suppress(OutOfTimeError):
@@ -111,38 +145,9 @@ def evaluate_thinking(
         ):
             chains = question.chains()
             _, labels, _ = examples.puzzles.examples(slice(row, row + 1))
-            scored = labels[0] != IGNORE_LABEL
-            segments += chains.segments
-            answered += 1
             rows.append(row)
-            for select, count in counts.items():
-                place = chains.chosen(select)
-                answer = Answer(
-                    index=row,
-                    tokens=chains.answers[place],
-                    steps=int(chains.steps[place]),
-                    q_halt=float(chains.q_halt[place]),
-                    halted=bool(chains.halted[place]),
-                )
-                count.tally.add(chains.question, labels[0], answer)
-                count.q_halt.append(answer.q_halt)
-                count.steps.append(answer.steps)
-                count.right.append(bool((answer.tokens == labels[0])[scored].all()))
-                count.by[chains.solved_by(place) or "nobody"] += 1
+            for each in selected:
+                each.add(row, chains, labels[0])
     seconds = time.perf_counter() - start
     ratings = None if examples.puzzles.ratings is None else examples.puzzles.ratings[rows].tolist()
-    share = 1 / max(answered, 1)
-    return [
-        BreadthScore(
-            select=select,
-            score=count.tally.score(seconds),
-            mean_segments=segments * share,
-            solved_by=(
-                {name: count.by[name] * share for name in ("network", "breadth", "nobody")}
-                if task.has_checker
-                else None
-            ),
-            calibration=calibrate(count.q_halt, count.right, count.steps, ratings),
-        )
-        for select, count in counts.items()
-    ]
+    return [each.score(seconds, ratings) for each in selected]

@@ -101,16 +101,16 @@ def rank_correlation(
     first: Sequence[float] | NDArray[Any], second: Sequence[float] | NDArray[Any]
 ) -> float | None:
     """Spearman's rank correlation, equal values sharing their mean rank; None where one side never changes. [N], [N]"""
-    ranks = [_ranks(np.asarray(values, dtype=np.float64)) for values in (first, second)]
+    ranks = [mean_ranks(np.asarray(values, dtype=np.float64)) for values in (first, second)]
     centred = [rank - rank.mean() if len(rank) else rank for rank in ranks]
     spread = float(np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum()))
     return float((centred[0] * centred[1]).sum()) / spread if spread > 0 else None
 
 
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[which.reshape(-1)])
+def mean_ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    """The place of each value in ascending order; equal values share the middle of theirs. [N]"""
+    ordered = np.sort(values)
+    return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / 2
 
 
 def reliability_picture(calibration: Calibration, title: str = "reliability") -> str:

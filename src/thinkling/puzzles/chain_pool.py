@@ -11,11 +11,9 @@ from thinkling.puzzles.breadth import QuestionChains, Thinking
 from thinkling.puzzles.reasoner import Reasoner
 from thinkling.tasks.task import Task
 from thinkling.thinking.halting import HaltRule
+from thinkling.thinking.in_order import AHEAD, InOrder
 from thinkling.thinking.slot_pool import SlotPool
 from thinkling.thinking.thinker import Thinker
-
-_AHEAD = 4
-"""In input order at most so many times the slots of finished questions wait for an earlier one."""
 
 
 def think(
@@ -59,26 +57,25 @@ def think(
     )
     waiting = enumerate(questions)
     in_work: dict[int, QuestionChains] = {}
-    early: dict[int, QuestionChains] = {}
-    following = 0
+    early = InOrder[tuple[int, QuestionChains]]()
 
     def fill() -> None:
         # Chains of questions in work come before new questions, and the longest waiting ones before others.
-        for number, question in in_work.items():
+        for question in in_work.values():
             if question.wants_slots > pool.free:
                 return
-            _put(pool, number, question, rule, max_steps)
-        while pool.free and len(early) < _AHEAD * slots:
+            question.fill()
+        while pool.free and len(early) < AHEAD * slots:
             number, asked = next(waiting, (-1, None))
             if asked is None:
                 return
             question = in_work[number] = QuestionChains(
-                reasoner, task, asked.inputs, thinking, puzzle_id=asked.puzzle_id, number=number
+                reasoner, task, pool, number, asked, thinking, rule=rule, max_steps=max_steps, number=number
             )
-            _put(pool, number, question, rule, max_steps)
+            question.fill()
             if question.wants_slots > pool.free:
                 return
-            _put(pool, number, question, rule, max_steps)
+            question.fill()
 
     while True:
         fill()
@@ -86,38 +83,10 @@ def think(
         if not progress:
             return
         for now in progress:
-            number, put = cast(tuple[int, int], now.key)
-            in_work[number].take(put, now)
+            number, _ = cast(tuple[int, int], now.key)  # the key that `QuestionChains.fill` has put
+            in_work[number].take(now)
         for number in [number for number, question in in_work.items() if question.ended]:
             question = in_work.pop(number)
-            for put in (0, 1):
-                pool.drop((number, put))
-            if not ordered:
-                yield number, question
-                continue
-            early[number] = question
-            while following in early:
-                yield following, early.pop(following)
-                following += 1
-
-
-def _put(
-    pool: SlotPool[Question, PuzzleBatch],
-    number: int,
-    question: QuestionChains,
-    rule: HaltRule,
-    max_steps: int,
-) -> None:
-    """Put what a question wants to put."""
-    put = question.next_put()
-    if put is not None:
-        pool.put(
-            (number, put.number),
-            put.chains,
-            rule=rule,
-            max_steps=max_steps,
-            start=put.start,
-            noise=put.noise,
-            seed=put.seed,
-            first_number=put.first_number,
-        )
+            question.drop()
+            ended = (number, question)
+            yield from early.put(number, ended) if ordered else [ended]

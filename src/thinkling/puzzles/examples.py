@@ -16,6 +16,7 @@ from thinkling.data.batch import PuzzleBatch, Question
 from thinkling.data.puzzle_set import PuzzleSet
 from thinkling.data.sampling import example_of_item, uniforms
 from thinkling.errors import InputError
+from thinkling.puzzles.calibration import mean_ranks
 from thinkling.tasks.task import Task
 
 _CHOICE_STREAM = 0xC401CE
@@ -115,16 +116,10 @@ def _by_difficulty(puzzles: PuzzleSet) -> NDArray[np.int64]:
     Blanks and rating have no common unit, so their ranks are added.
     """
     firsts = puzzles.puzzle_indices[puzzles.group_indices[:-1].astype(np.int64)].astype(np.int64)
-    difficulty = _ranks((puzzles.inputs[firsts] != puzzles.labels[firsts]).sum(1))
+    difficulty = mean_ranks((puzzles.inputs[firsts] != puzzles.labels[firsts]).sum(1))
     if puzzles.ratings is not None:
-        difficulty = difficulty + _ranks(np.asarray(puzzles.ratings)[firsts])
+        difficulty = difficulty + mean_ranks(np.asarray(puzzles.ratings)[firsts])
     return np.argsort(difficulty, kind="stable")
-
-
-def _ranks(values: NDArray[np.integer]) -> NDArray[np.float64]:
-    """The place of each value in ascending order; equal values share the middle of theirs. [G]."""
-    ordered = np.sort(values)
-    return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / 2
 
 
 def hold_out(puzzles: PuzzleSet, groups: int) -> tuple[PuzzleSet, PuzzleSet]:

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from thinkling.data.batch import PuzzleBatch
-from thinkling.nn.casting import weights_cast_once
 from thinkling.nn.cross_entropy import LossName
 from thinkling.nn.precision import ComputeDtype, resolve_dtype
 from thinkling.puzzles.evaluate import evaluate
@@ -119,7 +118,7 @@ class PuzzleObjective:
         one_segment = (
             partial(winner_segment, carries=self.carries) if self.carries > 1 else supervised_segment
         )
-        with weights_cast_once(self.model, self.model.compute_dtype):
+        with self.model.cast_weights():
             after, loss = one_segment(
                 forward,
                 state,
@@ -130,7 +129,8 @@ class PuzzleObjective:
                 seed=self.seed,
                 loss=self.loss_name,
             )
-        count = torch.tensor(len(self.slots), device=self.model.device)
+        # Filled there: a copy to the device would wait for the whole segment.
+        count = torch.full((), len(self.slots), dtype=torch.int64, device=self.model.device)
         return after, Loss(total=loss.total, count=count, metrics=_metrics(loss, count))
 
     def state_tensors(self, state: Slots[PuzzleBatch]) -> dict[str, Tensor]:
@@ -201,8 +201,8 @@ class PuzzleObjective:
 
     def _take(self, rows: Tensor, refills: Tensor) -> PuzzleBatch:
         """The next examples of N local rows that have had `refills` [N] examples each."""
-        slots = self.slots[rows.cpu().numpy() // self.carries]
-        items = refills.cpu().numpy() * self.batch_size + slots
+        slots = self.slots[rows.numpy() // self.carries]
+        items = refills.numpy() * self.batch_size + slots
         return self.train.items(items, self.seed).to(self.model.device)
 
 

@@ -23,6 +23,7 @@ from thinkling.puzzles.plugins import with_plugin
 from thinkling.puzzles.solution import Solution
 from thinkling.tasks.registry import get_task
 from thinkling.thinking.halting import HaltingConfig, HaltRule, HaltRuleName
+from thinkling.thinking.in_order import InOrder
 from thinkling.thinking.trace import SegmentTrace
 
 METADATA = "thinkling"
@@ -184,16 +185,19 @@ class OnnxSolver:
         trace: bool = False,
         puzzle_id: int = 0,
     ) -> Iterator[Solution]:
-        """Solve a stream of encoded questions [L]; answers come in input order, memory is bounded by the slots."""
+        """Solve a stream of encoded questions [L]; answers come in input order, memory is bounded by the slots.
+
+        Raises:
+            InputError: a limit below 1, or to stop at a valid answer of a task that cannot tell one.
+        """
+        for name, value in (("slots", slots), ("steps", 1 if steps is None else steps)):
+            if value < 1:
+                raise InputError(f"{value} {name}", "1 or more", f"give another number of {name}")
         rule = halt_rule(halt or ("valid" if self.task.has_checker else "q"), self.halting, self.task)
         limit = self.halting.max_steps if steps is None else steps
-        early: dict[int, Solution] = {}
-        following = 0
+        early = InOrder[Solution]()
         for index, solution in self._solutions(iter(questions), rule, limit, slots, trace, puzzle_id):
-            early[index] = solution
-            while following in early:
-                yield early.pop(following)
-                following += 1
+            yield from early.put(index, solution)
 
     def _solutions(
         self,
@@ -250,6 +254,7 @@ class OnnxSolver:
                         q_halt=float(q_halt[slot]),
                         trace=tuple(work.traces[slot]),
                         solved_by="network" if status == "verified" else None,
+                        segments=int(work.steps[slot]),
                     ),
                 )
             if done.any():

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from thinkling.artifacts.run_folder import read_config
+from thinkling.artifacts.settings import settings_of
 from thinkling.artifacts.weights import load_into, read_model_weights, write_model_folder
 from thinkling.data.batch import Question
 from thinkling.errors import InputError, nearest
@@ -45,16 +46,8 @@ def build(architecture: str, settings: Mapping[str, Any], seed: int = 0) -> HRM 
             f"architecture {architecture!r}", ", ".join(ARCHITECTURES), nearest(architecture, ARCHITECTURES)
         )
     if architecture == "hrm":
-        return HRM(_settings(HRMConfig, settings, "model"), seed=seed)
-    return TRM(_settings(TRMConfig, settings, "model"), seed=seed)
-
-
-def _settings(kind: type[Any], settings: Mapping[str, Any], where: str) -> Any:
-    known = [field.name for field in dataclasses.fields(kind)]
-    for key in settings:
-        if key not in known:
-            raise InputError(f"{where}.{key} in config.json", ", ".join(known), nearest(key, known))
-    return kind(**settings)
+        return HRM(settings_of(HRMConfig, settings, "model"), seed=seed)
+    return TRM(settings_of(TRMConfig, settings, "model"), seed=seed)
 
 
 class PuzzleModel:
@@ -108,7 +101,7 @@ class PuzzleModel:
         network.to(place)
         network.compute_dtype = resolve_dtype(compute_dtype, place)
         names = read_identifiers(folder)
-        halting = _settings(HaltingConfig, config["halting"], "halting")
+        halting = settings_of(HaltingConfig, config["halting"], "halting")
         return cls(network, get_task(config["task"], names), halting, config, names)
 
     def solve(

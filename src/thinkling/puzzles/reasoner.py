@@ -9,6 +9,8 @@ V vocabulary.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -24,6 +26,7 @@ from thinkling.nn.local_mixing import DepthwiseConv
 from thinkling.nn.rope import rope_tables, rope_tables_2d
 from thinkling.nn.sparse_embedding import SparseEmbedding
 from thinkling.thinking.carry import Carry, SegmentOutput, fresh_carry
+from thinkling.thinking.compiled import Backend, compiled
 from thinkling.thinking.cycles import Cycles, GradientThrough, Level, run_cycles
 
 Positions = Literal["rope", "rope_2d", "learned", "none"]
@@ -181,6 +184,9 @@ class Reasoner(nn.Module):
         super().__init__()
         self.config = config
         self.compute_dtype = torch.float32
+        self.cast_once = True
+        """Whether a segment casts its weights once; off, every use casts anew, as a plain loop would."""
+        self._compiled: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] | None = None
         width = config.hidden_size
         self.embed_tokens = Embedding(config.vocab_size, width)
         self.embed_pos = Embedding(config.total_len, width) if config.positions == "learned" else None
@@ -271,6 +277,10 @@ class Reasoner(nn.Module):
             halted=torch.zeros(batch_size, dtype=torch.bool, device=self.device),
         )
 
+    def cast_weights(self) -> AbstractContextManager[None]:
+        """A block in which every weight is cast once; one that changes nothing where `cast_once` is off."""
+        return weights_cast_once(self, self.compute_dtype) if self.cast_once else nullcontext()
+
     def segment(
         self, carry: Carry, batch: PuzzleBatch, *, cycles: Cycles | None = None
     ) -> tuple[Carry, SegmentOutput]:
@@ -287,23 +297,12 @@ class Reasoner(nn.Module):
         """
         batch = PuzzleBatch.of(batch)
         cycles = cycles or self.config.cycles
-        with weights_cast_once(self, self.compute_dtype):
-            fresh = carry.halted.view(-1, 1, 1)
-            low, high = self._bound_levels()
-            z_H, z_L = run_cycles(
-                torch.where(fresh, self.H_init.to(carry.z_H.dtype), carry.z_H),
-                torch.where(fresh, self.L_init.to(carry.z_L.dtype), carry.z_L),
-                self.embed(batch),
-                low=low,
-                high=high,
-                H_cycles=cycles.H,
-                L_cycles=cycles.L,
-                gradient=self.gradient,
+        with self.cast_weights():
+            # Only training keeps its shapes; an evaluation's batch shrinks, and would be compiled anew each time.
+            think = self._compiled if self.training and self._compiled is not None else self._think
+            z_H, z_L, q, logits = think(
+                carry.halted, carry.z_H, carry.z_L, self.embed(batch), H_cycles=cycles.H, L_cycles=cycles.L
             )
-            # With local mixing no single position sees the whole grid.
-            summary = z_H.mean(1) if self.config.mixing == "local" else z_H[:, 0]
-            q = self.q_head(summary).float()
-            logits = self.lm_head(z_H[:, self.config.prefix_len :])
         steps = torch.where(carry.halted, 0, carry.steps) + 1
         new_carry = Carry(
             z_H=z_H.detach(), z_L=z_L.detach(), steps=steps, halted=torch.zeros_like(carry.halted)
@@ -311,6 +310,50 @@ class Reasoner(nn.Module):
         return new_carry, SegmentOutput(logits=logits, q_halt=q[:, 0], q_continue=q[:, 1])
 
     forward = segment
+
+    def compile_segment(self, backend: Backend = "inductor") -> None:
+        """Let `torch.compile` make one program of everything in a training segment but the embedding and the casts.
+
+        The program is made when a segment first runs, for the shapes it then sees; other shapes, cycles, and a segment
+        without gradient get one of their own. What it computes agrees with the plain path within rounding of the
+        compute dtype.
+
+        Args:
+            backend: of `torch.compile`.
+        """
+        self._compiled = compiled(self._think, backend)
+
+    def _think(
+        self, halted: Tensor, z_H: Tensor, z_L: Tensor, x: Tensor, *, H_cycles: int, L_cycles: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Reset, cycles and heads, tensors only.
+
+        Args:
+            halted: [B] bool, slots that start anew.
+            z_H: [B, S, D] high-level state.
+            z_L: [B, S, D] low-level state.
+            x: [B, S, D] embedded question.
+            H_cycles: high-level cycles.
+            L_cycles: low-level steps in each.
+
+        Returns:
+            z_H and z_L [B, S, D], both Q values [B, 2] fp32, logits [B, L, V].
+        """
+        fresh = halted.view(-1, 1, 1)
+        low, high = self._bound_levels()
+        z_H, z_L = run_cycles(
+            torch.where(fresh, self.H_init.to(z_H.dtype), z_H),
+            torch.where(fresh, self.L_init.to(z_L.dtype), z_L),
+            x,
+            low=low,
+            high=high,
+            H_cycles=H_cycles,
+            L_cycles=L_cycles,
+            gradient=self.gradient,
+        )
+        # With local mixing no single position sees the whole grid.
+        summary = z_H.mean(1) if self.config.mixing == "local" else z_H[:, 0]
+        return z_H, z_L, self.q_head(summary).float(), self.lm_head(z_H[:, self.config.prefix_len :])
 
     def _bound_levels(self) -> tuple[Level, Level]:
         """The two modules with the rotary tables filled in, the tables cast once."""

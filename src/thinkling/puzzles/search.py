@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -32,13 +32,10 @@ from thinkling.puzzles.search_tree import (
 )
 from thinkling.puzzles.solution import Solution
 from thinkling.tasks.search_rules import rules_needed
-from thinkling.thinking.halting import HaltRule
+from thinkling.thinking.in_order import AHEAD, InOrder
 from thinkling.thinking.slot_pool import Progress, SlotPool
 from thinkling.thinking.thinker import Thinker
 from thinkling.thinking.trace import SegmentTrace
-
-_AHEAD = 4
-"""Answers wait for an earlier one up to so many times the slots; then no further question is taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,175 +54,134 @@ class SearchedSolution(Solution):
 
 
 class PoolSearch:
-    """One search inside a pool that others may use at the same time.
+    """The search on one question, inside a pool that others may use at the same time.
 
     Whoever steps the pool calls `fill` before each step and `take` with every progress whose key is `(key, number)`.
     A round of nodes is put as slots become free, and the next is chosen when all of it has been answered: what a search
     does depends on its question only, not on its company.
 
     Args:
+        model: of a task whose rules are known; its network thinks in the pool.
         pool: keeps logits.
-        key: names the search.
-        tree: the search.
-        rule: what stops the question itself.
-        node_rule: what stops every further node: a valid answer.
-        puzzle_id: of the question.
+        key: names the search there.
+        question: to be answered.
+        thinking: how the question itself is thought about; of its chains only chain 0.
+        budget: segments that the question may cost, `before` included.
+        before: what the question's chains have answered, as far as `settled` knows nothing; None where it has not been
+            asked yet.
         width: nodes in a round.
+
+    Raises:
+        InputError: the task's rules are not known.
     """
-
-    def __init__(
-        self,
-        pool: SlotPool[Question, PuzzleBatch],
-        key: Hashable,
-        tree: SearchTree,
-        *,
-        rule: HaltRule,
-        node_rule: HaltRule,
-        puzzle_id: int = 0,
-        width: int = DEFAULT_WIDTH,
-    ) -> None:
-        assert pool.keep_logits, "a search chooses by the logits"
-        self.key, self.tree = key, tree
-        self.trace: list[SegmentTrace] = []
-        """What the question itself was answered segment by segment, from a pool with `trace`."""
-        self.q_halt = 0.0
-        """Probability of being right of the first answer, by the model's own halt value."""
-        self.steps = 0
-        """Segments spent on the question itself."""
-        self._pool, self._puzzle_id, self._width = pool, puzzle_id, width
-        self._rule, self._node_rule = rule, node_rule
-        self._round: deque[SearchNode] = deque()
-        self._in_work: set[int] = set()
-
-    def fill(self) -> None:
-        """Put nodes to the model while slots are free."""
-        if not self._round and not self._in_work:
-            self._round.extend(self.tree.ask(self._width))
-        while self._round and self._pool.free:
-            node = self._round.popleft()
-            question = Question(inputs=node.inputs, puzzle_id=self._puzzle_id)
-            rule = self._node_rule if node.number else self._rule
-            self._pool.put((self.key, node.number), [question], rule=rule, max_steps=node.steps)
-            self._in_work.add(node.number)
-
-    def take(self, progress: Progress) -> bool:
-        """What the model says to one of its nodes after a segment. True where the search has ended with it."""
-        number = cast(tuple[Hashable, int], progress.key)[1]  # the key that `fill` has put
-        if number not in self._in_work:
-            return False  # a node of the round in which another one has ended the search
-        (chain,) = progress.chains
-        if number == 0:
-            self.q_halt, self.steps = chain.q_halt, progress.step
-            if self._pool.trace:
-                self.trace.append(chain.as_trace())
-        if progress.ended:
-            assert chain.logits is not None
-            self._in_work.discard(number)
-            self.tree.tell(number, chain.tokens, chain.logits.cpu().numpy(), progress.step)
-            if self.tree.ended:
-                self.drop()
-                return True
-        return False
-
-    def drop(self) -> None:
-        """Give the slots back; the search goes no further."""
-        for number in self._in_work:
-            self._pool.drop((self.key, number))
-        self._in_work.clear()
-        self._round.clear()
-
-
-class _Searches:
-    """The searches in work, and what is needed to begin one."""
 
     def __init__(
         self,
         model: PuzzleModel,
         pool: SlotPool[Question, PuzzleBatch],
+        key: Hashable,
+        question: Question,
         thinking: Thinking,
         *,
         budget: int,
-        width: int,
-        puzzle_id: int,
+        before: Solution | None = None,
+        width: int = DEFAULT_WIDTH,
     ) -> None:
-        self.in_work: dict[int, PoolSearch] = {}
-        self._model, self._pool, self._thinking = model, pool, thinking
-        self._budget, self._width, self._puzzle_id = budget, width, puzzle_id
-        self._rules = rules_needed(model.task)
-        self._rule = halt_rule(thinking.halt_for(model.task), model.halting, model.task)
-        self._node_rule = halt_rule("valid", model.halting, model.task)
-        self._before: dict[int, Solution] = {}
-
-    def begin(
-        self, index: int, question: NDArray[np.integer], before: Solution | None
-    ) -> SearchedSolution | None:
-        """Take a question; what is known of it at once where there is nothing to search.
-
-        Args:
-            index: its place in the stream.
-            question: [L] tokens.
-            before: what several chains have answered; None where the question has not been asked yet.
-        """
-        first_steps, budget = self._thinking.steps_or(self._model.halting.max_steps), self._budget
-        if before is not None:
-            spent = before.steps if before.segments is None else before.segments
-            if before.status == "verified":
-                return _searched(before, "answered", nodes=1)
-            if spent >= budget:
-                return _searched(before, "budget", nodes=1)
-            # One chain has had its steps: the first node is only asked for what to branch on.
-            first_steps, budget = NODE_STEPS, budget - spent
-            self._before[index] = before
-        check = self._model.task.check_batch
-        tree = SearchTree(self._rules, question, check, budget=budget, first_steps=first_steps)
-        self.in_work[index] = PoolSearch(
-            self._pool,
-            index,
-            tree,
-            rule=self._rule if before is None else self._node_rule,
-            node_rule=self._node_rule,
-            puzzle_id=self._puzzle_id,
-            width=self._width,
+        assert pool.keep_logits, "a search chooses by the logits"
+        task = model.task
+        # A chain has had its steps: then the question itself is only asked for what to branch on.
+        self._tree = SearchTree(
+            rules_needed(task),
+            question.inputs,
+            task.check_batch,
+            budget=budget if before is None else budget - before.segments,
+            first_steps=thinking.steps_or(model.halting.max_steps) if before is None else NODE_STEPS,
         )
-        return None
+        self._node_rule = halt_rule("valid", model.halting, task)
+        first = thinking.halt_for(task) if before is None else "valid"
+        self._first_rule = halt_rule(first, model.halting, task)
+        self._task, self._pool, self._key, self._before = task, pool, key, before
+        self._puzzle_id, self._samples, self._width = question.puzzle_id, thinking.samples, width
+        self._round: deque[SearchNode] = deque()
+        self._in_work: set[int] = set()
+        self._trace: list[SegmentTrace] = []
+        self._q_halt, self._steps = 0.0, 0
 
-    def step(self) -> list[tuple[int, SearchedSolution]]:
-        """One segment of every node in work: what the searches that have ended with it have found."""
-        for search in self.in_work.values():
-            search.fill()
-        ended: list[tuple[int, SearchedSolution]] = []
-        for progress in self._pool.step():
-            index = cast(tuple[int, int], progress.key)[0]  # the key that `PoolSearch.fill` has put
-            if index in self.in_work and self.in_work[index].take(progress):
-                ended.append((index, self._found(self.in_work.pop(index), self._before.pop(index, None))))
-        return ended
+    @property
+    def ended(self) -> bool:
+        """Whether it has found an answer, proven that there is none, or spent its budget."""
+        return self._tree.ended
 
-    def _found(self, search: PoolSearch, before: Solution | None) -> SearchedSolution:
-        tree, task = search.tree, self._model.task
+    def fill(self) -> None:
+        """Put nodes to the model while slots are free."""
+        if not self._round and not self._in_work:
+            self._round.extend(self._tree.ask(self._width))
+        while self._round and self._pool.free:
+            node = self._round.popleft()
+            question = Question(inputs=node.inputs, puzzle_id=self._puzzle_id)
+            rule = self._node_rule if node.number else self._first_rule
+            self._pool.put((self._key, node.number), [question], rule=rule, max_steps=node.steps)
+            self._in_work.add(node.number)
+
+    def take(self, progress: Progress) -> bool:
+        """What the model says to one of its nodes after a segment; False: it is of none that the search waits for."""
+        number = cast(tuple[Hashable, int], progress.key)[1]  # the key that `fill` has put
+        if number not in self._in_work:
+            return (
+                False  # of the segment in which another node has ended the search, or a chain those before it
+            )
+        (chain,) = progress.chains
+        if number == 0:
+            self._q_halt, self._steps = chain.q_halt, progress.step
+            if self._pool.trace:
+                self._trace.append(chain.as_trace())
+        if progress.ended:
+            assert chain.logits is not None
+            self._in_work.discard(number)
+            self._tree.tell(number, chain.tokens, chain.logits.cpu().numpy(), progress.step)
+            if self.ended:
+                self.drop()
+        return True
+
+    def drop(self) -> None:
+        """Give the slots back; the search goes no further."""
+        for number in self._in_work:
+            self._pool.drop((self._key, number))
+        self._in_work.clear()
+        self._round.clear()
+
+    def solution(self) -> SearchedSolution:
+        """What it has found, with what the chains before it have cost; once it has ended."""
+        tree, task, before = self._tree, self._task, self._before
         assert tree.answer is not None
-        spent = tree.segments
-        if before is not None:
-            spent += before.steps if before.segments is None else before.segments
         answered = tree.outcome == "answered"
         return SearchedSolution(
             question=task.format(tree.question),
             answer=task.format(tree.answer),
             tokens=tree.answer,
             status="verified" if answered else "unsolved",
-            steps=search.steps if before is None else before.steps,
-            q_halt=search.q_halt if before is None else before.q_halt,
-            trace=tuple(search.trace) if before is None else before.trace,
+            steps=self._steps if before is None else before.steps,
+            q_halt=self._q_halt if before is None else before.q_halt,
+            trace=tuple(self._trace) if before is None else before.trace,
             solved_by=None if not answered else "network" if tree.by_model else "search",
-            samples=self._thinking.samples,
-            segments=spent,
+            samples=self._samples,
+            segments=tree.segments + (0 if before is None else before.segments),
             outcome=tree.outcome,
             nodes=tree.nodes,
         )
 
 
-def _searched(solution: Solution, outcome: Outcome, nodes: int) -> SearchedSolution:
-    values = {field.name: getattr(solution, field.name) for field in dataclasses.fields(Solution)}
-    return SearchedSolution(**values, outcome=outcome, nodes=nodes)
+def settled(before: Solution, budget: int) -> SearchedSolution | None:
+    """What a question's chains leave nothing to search of: a verified answer, or a spent budget. None: search on."""
+    outcome: Outcome
+    if before.status == "verified":
+        outcome = "answered"
+    elif before.segments >= budget:
+        outcome = "budget"
+    else:
+        return None
+    values = {field.name: getattr(before, field.name) for field in dataclasses.fields(Solution)}
+    return SearchedSolution(**values, outcome=outcome, nodes=1)
 
 
 def search(
@@ -263,47 +219,69 @@ def search(
     for name, value in (("budget", budget), ("slots", slots), ("width", width)):
         if value < 1:
             raise InputError(f"--{name} {value}", "1 or more", f"give another --{name}")
+    rules_needed(model.task)
     thinking, thinker = thinking or Thinking(), thinker or model.network
     pool = SlotPool[Question, PuzzleBatch](
         thinker, PuzzleBatch.of_questions, slots=slots, trace=trace, keep_logits=True
     )
-    searches = _Searches(model, pool, thinking, budget=budget, width=width, puzzle_id=puzzle_id)
-    if thinking.samples == 1:
-        return _in_order(model, searches, ((question, None) for question in questions), slots)
-    by_breadth = think(
-        model.network,
-        model.task,
-        (Question(inputs=question, puzzle_id=puzzle_id) for question in questions),
-        thinking,
-        halt_rule(thinking.halt_for(model.task), model.halting, model.task),
-        max_steps=thinking.steps_or(model.halting.max_steps),
-        slots=slots,
-        thinker=thinker,
-        trace=trace,
+    asked: Iterator[tuple[NDArray[np.integer], Solution | None]] = (
+        (question, None) for question in questions
     )
-    asked = ((chains.tokens, chains.solution()) for _, chains in by_breadth)
-    return _in_order(model, searches, asked, slots)
+    if thinking.samples > 1:
+        by_breadth = think(
+            model.network,
+            model.task,
+            (Question(inputs=question, puzzle_id=puzzle_id) for question in questions),
+            thinking,
+            halt_rule(thinking.halt_for(model.task), model.halting, model.task),
+            max_steps=thinking.steps_or(model.halting.max_steps),
+            slots=slots,
+            thinker=thinker,
+            trace=trace,
+        )
+        asked = ((chains.tokens, chains.solution()) for _, chains in by_breadth)
+
+    def begin(
+        index: int, tokens: NDArray[np.integer], before: Solution | None
+    ) -> SearchedSolution | PoolSearch:
+        known = None if before is None else settled(before, budget)
+        question = Question(inputs=tokens, puzzle_id=puzzle_id)
+        return known or PoolSearch(
+            model, pool, index, question, thinking, budget=budget, before=before, width=width
+        )
+
+    return _in_order(model, pool, asked, begin)
 
 
 def _in_order(
     model: PuzzleModel,
-    searches: _Searches,
+    pool: SlotPool[Question, PuzzleBatch],
     asked: Iterator[tuple[NDArray[np.integer], Solution | None]],
-    slots: int,
+    begin: Callable[[int, NDArray[np.integer], Solution | None], SearchedSolution | PoolSearch],
 ) -> Iterator[SearchedSolution]:
+    """The solutions of questions [L], each with what its chains have answered; `begin` takes one with its number."""
     waiting = enumerate(asked)
-    found: dict[int, SearchedSolution] = {}
-    following = 0
+    in_work: dict[int, PoolSearch] = {}
+    early = InOrder[SearchedSolution]()
     with weights_cast_once(model.network, model.network.compute_dtype):
         while True:
-            room = min(slots - len(searches.in_work), _AHEAD * slots - len(found))
-            for index, (question, before) in itertools.islice(waiting, max(room, 0)):
-                at_once = searches.begin(index, question, before)
-                if at_once is not None:
-                    found[index] = at_once
-            if not searches.in_work and not found:
+            found: list[tuple[int, SearchedSolution]] = []
+            room = min(pool.slots - len(in_work), AHEAD * pool.slots - len(early))
+            for index, (tokens, before) in itertools.islice(waiting, max(room, 0)):
+                begun = begin(index, tokens, before)
+                if isinstance(begun, PoolSearch):
+                    in_work[index] = begun
+                else:
+                    found.append((index, begun))
+            if not in_work and not found:
                 return
-            found.update(searches.step())
-            while following in found:
-                yield found.pop(following)
-                following += 1
+            for searching in in_work.values():
+                searching.fill()
+            for progress in pool.step():
+                index = cast(tuple[int, int], progress.key)[0]  # the key that `PoolSearch.fill` has put
+                if index in in_work:
+                    in_work[index].take(progress)
+                    if in_work[index].ended:
+                        found.append((index, in_work.pop(index).solution()))
+            for index, solution in found:
+                yield from early.put(index, solution)

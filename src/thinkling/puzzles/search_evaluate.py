@@ -106,7 +106,7 @@ def score_search(solutions: Iterable[SearchedSolution], budget: int) -> SearchSc
     nodes = unanswerable = 0
     for solution in solutions:
         solvers[solution.solved_by or "unsolved"] += 1
-        segments.append(solution.steps if solution.segments is None else solution.segments)
+        segments.append(solution.segments)
         nodes += solution.nodes
         unanswerable += solution.outcome == "no_answer"
     seconds = time.perf_counter() - start

@@ -34,7 +34,7 @@ class Solution:
     status: Status
     """What the task's checker says of it."""
     steps: int
-    """Segments spent."""
+    """Segments of the chain that answers."""
     q_halt: float
     """Probability of being right, by the model's own halt value."""
     trace: tuple[SegmentTrace, ...]
@@ -43,8 +43,8 @@ class Solution:
     """Whose the answer is; None where it is not verified."""
     samples: int = 1
     """Chains that the question was allowed."""
-    segments: int | None = None
-    """Segments of all chains together; None: those of the one chain."""
+    segments: int
+    """Segments of all chains together."""
 
     def as_json(self) -> dict[str, Any]:
         """The contract's keys of `thinkling solve`, and who has solved it at what cost."""
@@ -55,5 +55,5 @@ class Solution:
             "q_halt": self.q_halt,
             "solved_by": self.solved_by,
             "samples": self.samples,
-            "segments": self.steps if self.segments is None else self.segments,
+            "segments": self.segments,
         }

@@ -18,7 +18,8 @@ from thinkling.serving.errors import RequestError, as_json, body_of, error_body
 from thinkling.serving.host_check import HostCheck
 from thinkling.serving.metrics import CONTENT_TYPE, Metrics, RequestMetrics
 from thinkling.serving.page_routes import SAFETY_HEADERS, page_files, page_router
-from thinkling.serving.parts import DESCRIPTIONS, Part, Service, part_of
+from thinkling.serving.parts import DESCRIPTIONS, Part, part_of
+from thinkling.serving.service_thread import ServiceThread
 from thinkling.serving.settings import ServerSettings
 
 
@@ -101,7 +102,7 @@ def _frame(settings: ServerSettings, metrics: Metrics, about: str, lifespan: Any
     return app
 
 
-def _state_router(service: Service, metrics: Metrics) -> APIRouter:
+def _state_router(service: ServiceThread, metrics: Metrics) -> APIRouter:
     router = APIRouter()
 
     @router.get("/health")

@@ -24,7 +24,7 @@ from thinkling.tasks.task import Task
 MOST_EXAMPLES = 12
 """More do not fit on a page."""
 
-_BLANKS = {4: (6, 8, 10), 6: (14, 18, 22), 9: (30, 40, 48, 53)}
+_BLANKS = {4: (6, 8, 10), 6: (14, 18, 22), 9: (30, 40, 46, 53)}
 """How many cells of a Sudoku of each size are blank, from easy to hard."""
 _SEED = 2026
 _MAZE_CANDIDATES = 256

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from thinkling.errors import InputError, ThinklingError
-from thinkling.serving.errors import BusyError, ServiceError
 from thinkling.serving.metrics import SECONDS, STEPS, Metrics
+from thinkling.serving.service_thread import ServiceThread
 from thinkling.serving.settings import ServerSettings
 from thinkling.thinking_bert.encoder_model import EncoderModel, TextHalt
 from thinkling.thinking_bert.fill_mask import Filled
@@ -51,7 +50,7 @@ class FillTicket:
     """Guarded by the service's lock."""
 
 
-class FillService:
+class FillService(ServiceThread):
     """Fills masks in a thread of its own.
 
     Args:
@@ -61,45 +60,13 @@ class FillService:
     """
 
     def __init__(self, model: EncoderModel, settings: ServerSettings, metrics: Metrics) -> None:
+        super().__init__("filling", settings.slots + settings.max_waiting_puzzles)
         self._model = model
-        self._most_open = settings.slots + settings.max_waiting_puzzles
         self._at_once = settings.slots
-        self._lock = threading.Condition()
         self._waiting: list[FillTicket] = []
-        self._open = 0
-        self._closing = False
-        self._thread: threading.Thread | None = None
         self._texts = metrics.counter("texts_total", "Texts filled.")
         self._rounds = metrics.histogram("text_rounds", "Rounds spent on a text.", STEPS)
         self._seconds = metrics.histogram("fill_seconds", "Time of one round of the thread.", SECONDS)
-
-    @property
-    def open(self) -> int:
-        """Texts that have not been answered."""
-        return self._open
-
-    @property
-    def alive(self) -> bool:
-        """Whether requests are worked on."""
-        return self._thread is not None and self._thread.is_alive() and not self._closing
-
-    def start(self) -> None:
-        """Begin to work."""
-        assert self._thread is None, "a service starts once"
-        self._thread = threading.Thread(target=self._work, name="filling", daemon=True)
-        self._thread.start()
-
-    def close(self, timeout: float = 10.0) -> None:
-        """Stop after the texts in work; open requests hear a `ServiceError`.
-
-        Args:
-            timeout: seconds to wait for that.
-        """
-        with self._lock:
-            self._closing = True
-            self._lock.notify()
-        if self._thread is not None:
-            self._thread.join(timeout)
 
     def submit(self, request: FillRequest, listener: FillListener) -> FillTicket:
         """Hand in a request.
@@ -110,13 +77,8 @@ class FillService:
         """
         ticket = FillTicket(request=request, listener=listener)
         with self._lock:
-            if not self.alive:
-                raise _stopped()
-            if self._open + len(request.texts) > self._most_open:
-                raise BusyError(self._open)
-            self._open += len(request.texts)
+            self._admit(len(request.texts))
             self._waiting.append(ticket)
-            self._lock.notify()
         return ticket
 
     def give_up(self, ticket: FillTicket) -> None:
@@ -136,7 +98,7 @@ class FillService:
                 # Whatever it is, the clients must hear and the next ones be served.
                 _log.error("filling failed", exc_info=error)
                 for ticket in tickets:
-                    self._say(ticket, ServiceError("filling failed; the server's log says why", status=500))
+                    self._say(ticket, self._failed())
             finally:
                 with self._lock:
                     self._open -= sum(len(ticket.request.texts) for ticket in tickets)
@@ -145,7 +107,7 @@ class FillService:
             left, self._waiting = self._waiting, []
             self._open = 0
         for ticket in left:
-            self._say(ticket, _stopped())
+            self._say(ticket, self._stopped())
 
     def _next(self) -> list[FillTicket]:
         """Requests that can be answered together: one after the other, as many texts as there are slots."""
@@ -207,7 +169,3 @@ class FillService:
         if not ticket.given_up:
             with contextlib.suppress(RuntimeError):  # the client's event loop is closed
                 ticket.listener(word)
-
-
-def _stopped() -> ServiceError:
-    return ServiceError("the server is not filling", status=503)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from thinkling.errors import InputError, ThinklingError
 from thinkling.lm.request import Event, Request
-from thinkling.serving.errors import BusyError, ServiceError
+from thinkling.serving.service_thread import SteppingThread
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ class Ticket:
         """The engine's number of each open request, with its number in the ticket. The thread's own."""
 
 
-class GenerationService:
+class GenerationService(SteppingThread[Ticket]):
     """Runs an engine in a thread of its own.
 
     Args:
@@ -79,44 +78,10 @@ class GenerationService:
     """
 
     def __init__(self, make_engine: Callable[[], Engine], *, most_open: int) -> None:
+        super().__init__("generating", most_open)
         self._make_engine = make_engine
-        self._most_open = most_open
-        self._lock = threading.Condition()
-        self._arrived: deque[Ticket] = deque()
-        self._left: deque[Ticket] = deque()
-        self._open = 0
-        self._closing = False
-        self._thread: threading.Thread | None = None
         self._tickets: dict[int, Ticket] = {}
         """By the engine's number of a request. The thread's own."""
-
-    @property
-    def open(self) -> int:
-        """Requests that have not ended."""
-        return self._open
-
-    @property
-    def alive(self) -> bool:
-        """Whether requests are worked on."""
-        return self._thread is not None and self._thread.is_alive() and not self._closing
-
-    def start(self) -> None:
-        """Begin to work."""
-        assert self._thread is None, "a service starts once"
-        self._thread = threading.Thread(target=self._work, name="generation", daemon=True)
-        self._thread.start()
-
-    def close(self, timeout: float = 10.0) -> None:
-        """Stop after the step being made; open requests hear a `ServiceError`.
-
-        Args:
-            timeout: seconds to wait for that.
-        """
-        with self._lock:
-            self._closing = True
-            self._lock.notify()
-        if self._thread is not None:
-            self._thread.join(timeout)
 
     def submit(self, requests: Sequence[Request], listener: Listener) -> Ticket:
         """Hand in requests.
@@ -129,25 +94,7 @@ class GenerationService:
             BusyError: too many are open.
             ServiceError: the service does not run.
         """
-        ticket = Ticket(requests, listener)
-        with self._lock:
-            if not self.alive:
-                raise _stopped()
-            if self._open + ticket.open > self._most_open:
-                raise BusyError(self._open)
-            self._open += ticket.open
-            self._arrived.append(ticket)
-            self._lock.notify()
-        return ticket
-
-    def give_up(self, ticket: Ticket) -> None:
-        """Nobody waits for these requests any more; what they hold becomes free before the next step."""
-        with self._lock:
-            if ticket.given_up or ticket.open == 0:
-                return
-            ticket.given_up = True
-            self._left.append(ticket)
-            self._lock.notify()
+        return self._hand_in(Ticket(requests, listener))
 
     def _work(self) -> None:
         try:
@@ -160,14 +107,14 @@ class GenerationService:
                 except Exception as error:
                     # Whatever it is, the clients must hear and the next ones be served.
                     _log.error("generating failed", exc_info=error)
-                    self._end_all(_failed())
+                    self._end_all(self._failed())
                     engine = self._make_engine()
         except Exception as error:
             _log.critical("no engine", exc_info=error)
         finally:
             with self._lock:
                 self._closing = True
-            self._end_all(_stopped())
+            self._end_all(self._stopped())
 
     def _wait(self, engine: Engine) -> bool:
         """Wait for something to do; False: stop."""
@@ -228,11 +175,8 @@ class GenerationService:
 
     def _end_all(self, error: ThinklingError) -> None:
         """Every open request ends with an error."""
-        with self._lock:
-            others = [*self._arrived, *self._left]
-            self._arrived.clear()
-            self._left.clear()
-        for ticket in {*self._tickets.values(), *others}:
+        arrived, left = self._came_and_left()
+        for ticket in {*self._tickets.values(), *arrived, *left}:
             ticket.numbers.clear()
             self._end(ticket, ticket.open)
             self._say(ticket, error)
@@ -252,11 +196,3 @@ class GenerationService:
             ticket.listener(word)
             return True
         return False
-
-
-def _stopped() -> ServiceError:
-    return ServiceError("the server is not generating", status=503)
-
-
-def _failed() -> ServiceError:
-    return ServiceError("generating failed; the server's log says why", status=500)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -105,6 +106,7 @@ class Histogram:
 
 
 Instrument = Counter | Gauge | Histogram
+N = TypeVar("N", Counter, Gauge, Histogram)
 
 
 class Metrics:
@@ -115,23 +117,19 @@ class Metrics:
 
     def counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Counter:
         """A new counter; by custom its name ends in `_total`."""
-        return self._with(Counter(f"thinkling_{name}", about, labels))
+        return self._kept(Counter(f"thinkling_{name}", about, labels))
 
     def gauge(self, name: str, about: str, read: Callable[[], float]) -> Gauge:
         """A new gauge."""
-        gauge = Gauge(f"thinkling_{name}", about, read)
-        self._instruments.append(gauge)
-        return gauge
+        return self._kept(Gauge(f"thinkling_{name}", about, read))
 
     def histogram(self, name: str, about: str, edges: Sequence[float]) -> Histogram:
         """A new histogram."""
-        histogram = Histogram(f"thinkling_{name}", about, edges)
-        self._instruments.append(histogram)
-        return histogram
+        return self._kept(Histogram(f"thinkling_{name}", about, edges))
 
-    def _with(self, counter: Counter) -> Counter:
-        self._instruments.append(counter)
-        return counter
+    def _kept(self, instrument: N) -> N:
+        self._instruments.append(instrument)
+        return instrument
 
     def text(self) -> str:
         """Everything, as a scraper wants it."""

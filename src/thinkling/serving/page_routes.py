@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 
 from thinkling.serving.errors import RequestError, as_json
 
-PAGE_FOLDER = Path(__file__).parent / "page"
+PAGE = Path(__file__).parent / "page"
 """Where the page's files lie in this package."""
 
 MEDIA_TYPES = {
@@ -56,7 +56,7 @@ class PageFile:
     """The same tag is the same content (an ETag, RFC 9110 section 8.8.3)."""
 
 
-def page_files(folder: Path = PAGE_FOLDER) -> dict[str, PageFile]:
+def page_files(folder: Path = PAGE) -> dict[str, PageFile]:
     """The page's files by their name under the folder, with `/` between the parts.
 
     Args:

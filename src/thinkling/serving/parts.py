@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 
@@ -18,6 +18,7 @@ from thinkling.serving.examples import (
     text_examples,
 )
 from thinkling.serving.metrics import Metrics
+from thinkling.serving.service_thread import ServiceThread
 from thinkling.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -33,28 +34,6 @@ DESCRIPTIONS = {
 """One line about each product."""
 
 
-class Service(Protocol):
-    """A thread that answers."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether requests are worked on."""
-        ...
-
-    @property
-    def open(self) -> int:
-        """Questions, texts or sequences that have not ended."""
-        ...
-
-    def start(self) -> None:
-        """Begin to work."""
-        ...
-
-    def close(self) -> None:
-        """Stop; open requests hear of it."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """A product, ready to be served."""
@@ -67,7 +46,7 @@ class Part:
     """What the page offers to begin with."""
     routers: tuple[APIRouter, ...]
     """Its routes."""
-    service: Service
+    service: ServiceThread
     """What answers; started and closed with the application."""
 
 
@@ -115,7 +94,7 @@ def _puzzle_part(
     service = PuzzleService(model, settings, metrics)
     return Part(
         product="puzzles",
-        details=describe(model),
+        details=describe(model, settings),
         examples=puzzle_examples(model.task) if examples is None else examples_of_file(examples, model.task),
         routers=(puzzle_router(service, model, settings),),
         service=service,
@@ -133,6 +112,7 @@ def _fill_part(model: EncoderModel, settings: ServerSettings, metrics: Metrics) 
             "product": "thinking_bert",
             "params": model.params,
             "limit": model.halting.max_steps,
+            "max_steps": settings.max_steps,
             "max_tokens": model.network.config.max_length - 2,
         },
         examples=text_examples(TEXTS),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from thinkling.puzzles.puzzle_model import PuzzleModel
+from thinkling.serving.settings import ServerSettings
 from thinkling.tasks.arc import Arc
 from thinkling.tasks.arc_grid import COLOURS, FIRST_COLOUR
 from thinkling.tasks.search_rules import rules_of
@@ -18,17 +19,19 @@ from thinkling.tasks.table_alphabet import FIRST_SYMBOL
 from thinkling.tasks.task import Task
 
 
-def describe(model: PuzzleModel) -> dict[str, Any]:
+def describe(model: PuzzleModel, settings: ServerSettings) -> dict[str, Any]:
     """A puzzle model as JSON values.
 
     Args:
         model: as loaded.
+        settings: what a request may ask for.
 
     Returns:
         `product`, `architecture`, `params`, `limit` (segments after which a question stops unless told otherwise),
-        `halt` (the rule where a request names none), `halting` (threshold and confirmations of the rule q), `task`
-        (its settings), `grid` (rows, columns, block), `symbols` (how each token is shown, by its number),
-        `puzzle_names`, `has_checker`, `has_symmetries` and `can_search`.
+        `max_steps`, `max_samples` and `max_budget` (the most that a request may ask for), `halt` (the rule where a
+        request names none), `halting` (threshold and confirmations of the rule q), `task` (its settings), `grid` (rows,
+        columns, block), `symbols` (how each token is shown, by its number), `puzzle_names`, `has_checker`,
+        `has_symmetries` and `can_search`.
     """
     task = model.task
     rows, columns = task.shape
@@ -37,6 +40,9 @@ def describe(model: PuzzleModel) -> dict[str, Any]:
         "architecture": model.config["architecture"],
         "params": model.params,
         "limit": model.halting.max_steps,
+        "max_steps": settings.max_steps,
+        "max_samples": settings.most_chains,
+        "max_budget": settings.max_budget,
         "halt": "valid" if task.has_checker else "q",
         "halting": {
             "learning": model.halting.learning,

@@ -8,7 +8,6 @@ gets a slot in turn, so that a request with one puzzle does not wait behind one 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,8 +17,8 @@ from thinkling.data.batch import PuzzleBatch
 from thinkling.errors import InputError, ThinklingError
 from thinkling.nn.casting import weights_cast_once
 from thinkling.puzzles.puzzle_model import PuzzleModel
-from thinkling.serving.errors import BusyError, ServiceError
 from thinkling.serving.metrics import SECONDS, STEPS, Metrics
+from thinkling.serving.service_thread import SteppingThread
 from thinkling.serving.settings import ServerSettings
 from thinkling.serving.solve_jobs import Job, Pool, Segment, Solved
 from thinkling.serving.solve_request import SolveRequest
@@ -56,7 +55,7 @@ class SolveTicket:
         """Whether it is among those that get slots in turn."""
 
 
-class PuzzleService:
+class PuzzleService(SteppingThread[SolveTicket]):
     """Thinks in a thread of its own.
 
     Args:
@@ -66,16 +65,10 @@ class PuzzleService:
     """
 
     def __init__(self, model: PuzzleModel, settings: ServerSettings, metrics: Metrics) -> None:
+        super().__init__("thinking", settings.slots + settings.max_waiting_puzzles)
         self._model = model
         self._slots = settings.slots
-        self._most_open = settings.slots + settings.max_waiting_puzzles
-        self._lock = threading.Condition()
-        self._arrived: deque[SolveTicket] = deque()
-        self._left: deque[SolveTicket] = deque()
-        self._open = 0
         self._in_work = 0
-        self._closing = False
-        self._thread: threading.Thread | None = None
         self._turns: deque[SolveTicket] = deque()
         """Tickets with something that could be put into the pool, in the order of their turns. The thread's own."""
         self._tickets: dict[SolveTicket, None] = {}
@@ -91,37 +84,9 @@ class PuzzleService:
         metrics.gauge("slots_in_work", "Chains in work.", lambda: self._in_work)
 
     @property
-    def open(self) -> int:
-        """Questions that have not ended."""
-        return self._open
-
-    @property
     def in_work(self) -> int:
         """Slots that held a chain in the last segment."""
         return self._in_work
-
-    @property
-    def alive(self) -> bool:
-        """Whether requests are worked on."""
-        return self._thread is not None and self._thread.is_alive() and not self._closing
-
-    def start(self) -> None:
-        """Begin to work."""
-        assert self._thread is None, "a service starts once"
-        self._thread = threading.Thread(target=self._work, name="thinking", daemon=True)
-        self._thread.start()
-
-    def close(self, timeout: float = 10.0) -> None:
-        """Stop after the segment in work; open requests hear a `ServiceError`.
-
-        Args:
-            timeout: seconds to wait for that.
-        """
-        with self._lock:
-            self._closing = True
-            self._lock.notify()
-        if self._thread is not None:
-            self._thread.join(timeout)
 
     def submit(self, request: SolveRequest, listener: SolveListener) -> SolveTicket:
         """Hand in a request.
@@ -134,25 +99,7 @@ class PuzzleService:
             BusyError: too many questions are open.
             ServiceError: the service does not run.
         """
-        ticket = SolveTicket(request, listener)
-        with self._lock:
-            if not self.alive:
-                raise _stopped()
-            if self._open + ticket.open > self._most_open:
-                raise BusyError(self._open)
-            self._open += ticket.open
-            self._arrived.append(ticket)
-            self._lock.notify()
-        return ticket
-
-    def give_up(self, ticket: SolveTicket) -> None:
-        """Nobody waits for these questions any more; their slots are free before the next segment."""
-        with self._lock:
-            if ticket.given_up or ticket.open == 0:
-                return
-            ticket.given_up = True
-            self._left.append(ticket)
-            self._lock.notify()
+        return self._hand_in(SolveTicket(request, listener))
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 
@@ -169,14 +116,14 @@ class PuzzleService:
                     except Exception as error:
                         # Whatever it is, the clients must hear and the next ones be served.
                         _log.error("thinking failed", exc_info=error)
-                        self._end_all(_failed())
+                        self._end_all(self._failed())
                         pool = self._new_pool()
         except Exception as error:
             _log.critical("no pool of slots", exc_info=error)
         finally:
             with self._lock:
                 self._closing = True
-            self._end_all(_stopped())
+            self._end_all(self._stopped())
 
     def _new_pool(self) -> Pool:
         return SlotPool(
@@ -193,10 +140,7 @@ class PuzzleService:
 
     def _take_in(self) -> None:
         """Let those who came join and those who left go."""
-        with self._lock:
-            arrived, left = list(self._arrived), list(self._left)
-            self._arrived.clear()
-            self._left.clear()
+        arrived, left = self._came_and_left()
         self._tickets.update(dict.fromkeys(arrived))
         self._turns.extend(arrived)
         for ticket in left:
@@ -257,11 +201,11 @@ class PuzzleService:
     def _tell(self, progress: Progress) -> None:
         """Pass on what a segment brought to a part of one question."""
         key: Any = progress.key  # as `Job.fill` has put it
-        (ticket, index), number = key
+        (ticket, index), _ = key
         job = ticket.jobs.get(index)
         if job is None:  # another part of the question has ended it in the same segment
             return
-        segment = job.take(number, progress)
+        segment = job.take(progress)
         if segment is not None and ticket.request.stream:
             self._say(ticket, segment)
         solved = job.solved()
@@ -291,11 +235,8 @@ class PuzzleService:
 
     def _end_all(self, error: ThinklingError) -> None:
         """Every open request ends with an error."""
-        with self._lock:
-            others = [*self._arrived, *self._left]
-            self._arrived.clear()
-            self._left.clear()
-        for ticket in {*self._tickets, *others}:
+        arrived, left = self._came_and_left()
+        for ticket in {*self._tickets, *arrived, *left}:
             self._forget(ticket)
             self._say(ticket, error)
         self._turns.clear()
@@ -315,11 +256,3 @@ class PuzzleService:
             ticket.listener(word)
         except RuntimeError:  # the client's event loop is closed
             self.give_up(ticket)
-
-
-def _stopped() -> ServiceError:
-    return ServiceError("the server is not thinking", status=503)
-
-
-def _failed() -> ServiceError:
-    return ServiceError("thinking failed; the server's log says why", status=500)

@@ -54,6 +54,11 @@ class ServerSettings:
     A browser that was tricked into taking another name for this machine (DNS rebinding) is turned away.
     """
 
+    @property
+    def most_chains(self) -> int:
+        """Most chains a puzzle may be asked for: all of them think at once."""
+        return min(self.max_samples, self.slots)
+
     def __post_init__(self) -> None:
         """Refuses settings that cannot work.
 

@@ -135,7 +135,7 @@ def _thinking(fields: Fields, asked: Asked, settings: ServerSettings) -> Thinkin
         raise fields.wrong(
             "halt", f"q or never: task {asked.task.name} has no checker", 'leave it out, or send "q"'
         )
-    samples = fields.whole("samples", 1, 1, min(settings.max_samples, settings.slots))
+    samples = fields.whole("samples", 1, 1, settings.most_chains)
     vary = _choice(fields, "vary", get_args(Vary)) or "symmetry"
     select = _choice(fields, "select", get_args(Select))
     steps = fields.whole("steps", None, 1, settings.max_steps)

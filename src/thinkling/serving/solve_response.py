@@ -36,7 +36,7 @@ def segment_json(task: Task, step: int, trace: SegmentTrace) -> dict[str, Any]:
 
 
 def result_json(task: Task, solved: Solved, *, trace: bool, points: bool) -> dict[str, Any]:
-    """What came out for one question.
+    """What came out for one question: what `thinkling solve --json` says, with `question` and `limit`.
 
     Args:
         task: of the model.
@@ -47,17 +47,9 @@ def result_json(task: Task, solved: Solved, *, trace: bool, points: bool) -> dic
     solution = solved.solution
     values: dict[str, Any] = {
         "question": solution.question,
-        "answer": solution.answer,
-        "status": solution.status,
-        "steps": solution.steps,
+        **solution.as_json(),
         "limit": solved.limit,
-        "segments": solution.steps if solution.segments is None else solution.segments,
-        "q_halt": solution.q_halt,
-        "samples": solution.samples,
-        "solved_by": solution.solved_by,
     }
-    if solved.outcome is not None:
-        values["search"] = solved.outcome  # no_answer is a proof, budget is not
     if trace:
         values["trace"] = [segment_json(task, step, each) for step, each in enumerate(solution.trace, 1)]
     if points:

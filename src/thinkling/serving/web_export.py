@@ -20,6 +20,7 @@ from thinkling.puzzles.onnx_export import PuzzleOnnxExport, export_puzzles
 from thinkling.puzzles.puzzle_model import PuzzleModel
 from thinkling.serving.examples import examples_of_file, puzzle_examples
 from thinkling.serving.puzzle_description import describe
+from thinkling.serving.settings import ServerSettings
 from thinkling.serving.web_runtime import VERSION, runtime_files
 
 PAGE = Path(__file__).parent / "page"
@@ -105,7 +106,7 @@ def export_web(
 def manifest(model: PuzzleModel, name: str, examples: list[dict[str, str]]) -> Mapping[str, Any]:
     """What the page must know before it thinks: what the server says, and how to run the graph."""
     config = model.network.config
-    described = describe(model)
+    described = describe(model, ServerSettings())  # a browser is held to what a server allows
     return {
         "backend": "onnx",
         "product": "puzzles",

@@ -61,20 +61,21 @@ def moved(
     cells[0] = np.arange(inputs.shape[1])
     taken = np.take_along_axis(inputs, cells, axis=1)
     way_back = cells.argsort(1)
-    if relabel is None:
-        return Views(
-            inputs=taken,
-            puzzle_ids=puzzle_ids,
-            undo=lambda number, answer: answer[way_back[number]],
-            undo_places=lambda number, answer, values: values[way_back[number]],
-        )
-    relabel = relabel.copy()
-    relabel[0] = np.arange(relabel.shape[1])
-    old = relabel.argsort(1)
+    old = None
+    if relabel is not None:
+        relabel = relabel.copy()
+        relabel[0] = np.arange(relabel.shape[1])
+        old = relabel.argsort(1)
+        taken = np.take_along_axis(relabel, taken.astype(np.intp), axis=1).astype(inputs.dtype)
+
+    def undo(number: int, answer: NDArray[Any]) -> NDArray[Any]:
+        back: NDArray[Any] = answer[way_back[number]]
+        return back if old is None else np.asarray(old[number][back], dtype=answer.dtype)
+
     return Views(
-        inputs=np.take_along_axis(relabel, taken.astype(np.intp), axis=1).astype(inputs.dtype),
+        inputs=taken,
         puzzle_ids=puzzle_ids,
-        undo=lambda number, answer: old[number][answer[way_back[number]]].astype(answer.dtype),
+        undo=undo,
         undo_places=lambda number, answer, values: values[way_back[number]],
     )
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from thinkling.thinking.carry import Carry, SegmentOutput
 from thinkling.thinking.halting import HaltLearning, HaltRule, halt_in_training
 from thinkling.thinking.halting_loss import continue_target
+from thinkling.thinking.in_order import InOrder
 from thinkling.thinking.slot_pool import SlotPool
 from thinkling.thinking.thinker import Batch, Thinker
 from thinkling.thinking.trace import SegmentTrace
@@ -50,14 +51,18 @@ class Slots(Generic[B]):
         """Give every halted slot its next example; the others keep theirs.
 
         Args:
-            take: (slots [K], how many examples each has had [K]) -> their next examples, a batch of K.
+            take: (slots [K], how many examples each has had [K]), both on the CPU -> their next examples, a batch of
+                K where the slots are.
         """
-        empty = self.carry.halted.nonzero().squeeze(-1)
+        halted = self.carry.halted
+        # Whoever draws examples works on the host: one copy tells it all, where each further one would wait again.
+        on_host = torch.stack([halted.to(self.refills.dtype), self.refills]).cpu()
+        empty = on_host[0].nonzero().squeeze(-1)
         if empty.numel() == 0:
             return self
-        offered = take(empty, self.refills[empty])
-        refills = self.refills.index_add(0, empty, torch.ones_like(empty))
-        return Slots(carry=self.carry, batch=self.batch.put(empty, offered), refills=refills)
+        offered = take(empty, on_host[1, empty])
+        batch = self.batch.put(empty.to(halted.device, non_blocking=True), offered)
+        return Slots(carry=self.carry, batch=batch, refills=self.refills + halted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,10 +198,6 @@ class SlotMachine(Generic[Q, B]):
 
 
 def _in_order(answers: Iterator[Answer]) -> Iterator[Answer]:
-    early: dict[int, Answer] = {}
-    following = 0
+    early = InOrder[Answer]()
     for answer in answers:
-        early[answer.index] = answer
-        while following in early:
-            yield early.pop(following)
-            following += 1
+        yield from early.put(answer.index, answer)

@@ -158,7 +158,7 @@ def supervised_segment(
         # With a single segment there is nothing to continue to, and no value of it to learn.
         learning=halting.learning if limit > 1 else "halt_only",
         limit=limit,
-        least_steps=torch.from_numpy(least).to(labels.device),
+        least_steps=torch.from_numpy(least).to(labels.device, non_blocking=True),
     )
     losses = segment_loss(
         segment.output,

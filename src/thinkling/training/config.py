@@ -59,8 +59,14 @@ class TrainConfig:
     """Steps between checkpoints (0: the first and the last only)."""
     time_limit_seconds: float = 0.0
     """Training seconds, validation not counted, after which training ends (0: no limit)."""
+    sharding: Literal["none", "full"] = "none"
+    """What several processes divide among them: full: weights, gradients and optimiser state (language models, with
+    adamw); none: nothing, each has all of the model."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Dtype of matrix products; the objective casts. Parameters and optimiser state stay float32."""
+    compile: bool = False
+    """Let torch.compile make one program of a puzzle model's segment, before the clock starts. It needs a compiler, and
+    agrees with the plain path within rounding."""
 
     def __post_init__(self) -> None:
         """Refuses values that cannot work.
@@ -90,6 +96,13 @@ class TrainConfig:
             "betas",
             "two numbers from 0 up to, but not including, 1",
         )
+        if self.sharding == "full" and self.optimizer != "adamw":
+            # muon needs whole matrices; adam_atan2 walks whole parameters.
+            raise InputError(
+                f"optimizer {self.optimizer} with sharding full",
+                "adamw, whose update needs one value at a time",
+                "add --train.optimizer adamw, or leave --train.sharding out",
+            )
         if self.lr_by_time:
             self._must(self.time_limit_seconds > 0, "time_limit_seconds", "more than 0 when lr_by_time is on")
 

@@ -1,8 +1,9 @@
 """Several processes that train one model: torchrun's environment, slots a rank, sums over ranks.
 
-Each rank holds B slots of the global batch. Gradients are averaged by DistributedDataParallel; the trainer
-scales the loss so that this average is the gradient of the global mean. State of the slots is gathered when
-it is saved, so a run can be resumed on another number of ranks. All ranks read the same run folder.
+Each rank holds B slots of the global batch. Gradients are averaged by DistributedDataParallel, or by FSDP2 where the
+model is divided over the ranks (`training.sharding`); the trainer scales the loss so that this average is the gradient
+of the global mean. State of the slots is gathered when it is saved, so a run can be resumed on another number of ranks.
+All ranks read the same run folder.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from thinkling.artifacts.run_folder import cannot_write
 from thinkling.errors import InputError, ThinklingError
+from thinkling.nn.sharding import is_divided
 from thinkling.training.objective import Shard
 
 
@@ -68,12 +70,12 @@ def check_divisible(batch_size: int, shard: Shard) -> None:
 
 
 def wrapped(model: nn.Module, shard: Shard) -> Callable[..., Any]:
-    """The model, or its DDP wrapper when there are several ranks.
+    """The model, or its DDP wrapper when there are several ranks and it is not divided over them.
 
     All start from rank 0's weights and buffers. Buffers are not sent again later: sparse tables stay equal by
     equal updates, everything else is constant.
     """
-    if shard.world_size == 1:
+    if shard.world_size == 1 or any(is_divided(param) for param in model.parameters()):
         return model
     known = inspect.signature(DistributedDataParallel).parameters
     # The option was renamed in torch 2.13.
@@ -83,7 +85,10 @@ def wrapped(model: nn.Module, shard: Shard) -> Callable[..., Any]:
 
 
 def kept_local(forward: Callable[..., Any]) -> AbstractContextManager[None]:
-    """A block in which backward passes add up gradients of this rank only, to be shared by a later one."""
+    """A block in which backward passes add up gradients of this rank only, to be shared by a later one.
+
+    Those of a divided model are shared each time: kept local, they would need room for all of them on every rank.
+    """
     if isinstance(forward, DistributedDataParallel):
         return forward.no_sync()
     return contextlib.nullcontext()
@@ -106,6 +111,15 @@ def added_over_ranks(values: Sequence[float], device: torch.device) -> list[floa
     vector = torch.tensor(values, dtype=torch.float64, device=device)
     dist.all_reduce(vector)
     return [float(value) for value in vector.tolist()]
+
+
+def added_on_device(value: Tensor) -> Tensor:
+    """Sum of a tensor over all ranks, which the host does not wait for; the tensor itself where there is one rank."""
+    if current_shard().world_size == 1:
+        return value
+    added = value.clone()
+    dist.all_reduce(added)
+    return added
 
 
 def from_rank_0(values: Mapping[str, float], device: torch.device) -> dict[str, float]:

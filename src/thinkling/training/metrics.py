@@ -26,7 +26,8 @@ class MetricSums:
     def reduced(self) -> dict[str, float]:
         """Means over steps and ranks since the last call, without what counted nothing. Collective."""
         names = list(self._sums)
-        pairs = [value for name in names for value in self._sums[name].tolist()]
+        # Read together: every read waits for the device.
+        pairs = torch.cat([self._sums[name] for name in names]).tolist() if names else []
         self._sums = {}
         totals = added_over_ranks(pairs, self._device)
         both = zip(names, totals[::2], totals[1::2], strict=True)

@@ -8,6 +8,7 @@ update at the rate of this step; average.
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -18,17 +19,28 @@ from typing import Any, Generic
 import torch
 from torch import Tensor
 
-from thinkling.artifacts.checkpoint import Checkpoint, load_checkpoint, publish, resumable, save_checkpoint
+from thinkling.artifacts.checkpoint import (
+    OPTIMIZER_SHARDS,
+    Checkpoint,
+    load_checkpoint,
+    publish,
+    resumable,
+    save_checkpoint,
+)
 from thinkling.artifacts.provenance import provenance
 from thinkling.artifacts.run_folder import CONFIG, RunFolder, newest_complete, write_json
+from thinkling.artifacts.shards import write_shards
 from thinkling.errors import TrainingStoppedError
+from thinkling.nn.sharding import is_divided
 from thinkling.training import distributed
+from thinkling.training.compilation import compile_for_training
 from thinkling.training.config import TrainConfig
 from thinkling.training.guards import StopRequest
 from thinkling.training.metrics import MetricSums
 from thinkling.training.objective import Loss, Objective, S, added
 from thinkling.training.report import write_report
 from thinkling.training.run_log import RunLog
+from thinkling.training.sharding import all_whole, divide, gathered_in
 from thinkling.training.train_state import Progress, Stopped, check_same, checkpoint_to_resume
 from thinkling.training.update import Update
 
@@ -101,7 +113,11 @@ class Trainer(Generic[S]):
         self.shard = distributed.current_shard()
         distributed.check_divisible(objective.batch_size, self.shard)
         self.model = objective.model
+        if config.compile:
+            compile_for_training(self.model)
         self.device = next(self.model.parameters()).device
+        if config.sharding == "full":
+            divide(objective, self.model, self.shard)
         self.forward = distributed.wrapped(self.model, self.shard)
         self.update = Update(self.model, config)
         self.described: dict[str, Any] = dict(objective.describe())
@@ -166,7 +182,20 @@ class Trainer(Generic[S]):
                 self.log.warn(f"{self.folder.path} has no checkpoint yet; starting at the beginning")
             self._save()  # what the guard rolls back to until there is a later one
         self.model.train()
+        if self.config.compile:
+            self._compile()
         self.clock_zero = time.perf_counter() - self.done.seconds
+
+    def _compile(self) -> None:
+        """One step whose result is thrown away: what is compiled at its first use is, before the clock starts.
+
+        It changes nothing, since a loss is a function of seed, step and slots.
+        """
+        started = time.perf_counter()
+        _, loss = self.objective.loss(self.forward, self.slots, self.done.step + 1)
+        self._backward(loss.total)
+        self.update.clear()
+        self.log.note(f"compiled the segment in {time.perf_counter() - started:.0f} s")
 
     def _prepare_folder(self) -> None:
         self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -215,8 +244,11 @@ class Trainer(Generic[S]):
         parts = self.config.accumulation
         if parts == 1:
             slots, loss = self.objective.loss(self.forward, self.slots, self.done.step)
-            total, count = self._agree(loss, stop)
-            self._backward(loss.total * (self.shard.world_size / max(count, 1.0)))
+            # Divided on the device and read after the backward pass: a read before it would leave a GPU without work.
+            count_of_all = distributed.added_on_device(loss.count.double())
+            share = self.shard.world_size / count_of_all.clamp(min=1.0)
+            self._backward(loss.total * share.to(loss.total.dtype))
+            total, _ = self._agree(loss, stop)
             return slots, loss, math.isfinite(total)
         slots, losses = self.slots, []
         for part in range(1, parts + 1):
@@ -281,7 +313,8 @@ class Trainer(Generic[S]):
         self._ensure_finite()
         done, started = self.done, time.perf_counter()
         self.model.eval()
-        with self.update.ema.swapped_in(self.model) if self.update.ema else nullcontext(), torch.no_grad():
+        averaged = self.update.ema.swapped_in(self.model) if self.update.ema else nullcontext()
+        with averaged, gathered_in(self.model), torch.no_grad():
             metrics = distributed.from_rank_0(self.objective.validate(), self.device)
         self.model.train()
         done.validated_step, done.validated_seconds = done.step, done.seconds
@@ -301,16 +334,37 @@ class Trainer(Generic[S]):
             return  # the weights are under suspicion; a later step saves
         self._ensure_finite()
         slots = distributed.gathered(self.objective.state_tensors(self.slots))
-        self._save_as("last", self._checkpoint(self.update.optimizer_tensors(), slots), keep="previous")
+        tensors = self.update.optimizer_tensors()
+        divided = {name: tensor for name, tensor in tensors.items() if is_divided(tensor)}
+        optimizer = {name: tensor for name, tensor in tensors.items() if name not in divided}
+        shards = self._write_shards(divided) if divided else None
+        self._save_as("last", self._checkpoint(optimizer, slots, shards), keep="previous")
+
+    def _write_shards(self, tensors: Mapping[str, Tensor]) -> Path:
+        """All ranks write their parts side by side; a folder that a kill has left is of no use."""
+        folder = self.folder.checkpoints / f"{OPTIMIZER_SHARDS}.new"
+
+        def prepare() -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+
+        self._on_disk(prepare)
+        write_shards(folder, tensors)
+        return folder
 
     def _checkpoint(
-        self, optimizer: Mapping[str, Tensor] | None = None, slots: Mapping[str, Tensor] | None = None
+        self,
+        optimizer: Mapping[str, Tensor] | None = None,
+        slots: Mapping[str, Tensor] | None = None,
+        optimizer_shards: Path | None = None,
     ) -> Checkpoint:
+        averaged = self.update.averaged_weights()
         return Checkpoint(
             config=self.described,
-            weights=self.model.state_dict(),
-            averaged=self.update.averaged_weights(),
+            weights=all_whole(self.model.state_dict()),
+            averaged=None if averaged is None else all_whole(averaged),
             optimizer=optimizer,
+            optimizer_shards=optimizer_shards,
             slots=slots,
             state=self.done.to_json(),
         )
@@ -323,5 +377,6 @@ class Trainer(Generic[S]):
 
     def _ensure_finite(self) -> None:
         """Belt and braces: finite updates keep weights finite, and nothing else is ever scored or saved."""
-        if not self.update.weights_finite():
+        finite = self.update.weights_finite()
+        if sum(distributed.added_over_ranks([not finite], self.device)) > 0:
             self._roll_back()

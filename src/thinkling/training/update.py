@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from thinkling.artifacts.checkpoint import Checkpoint
+from thinkling.artifacts.shards import read_shards
 from thinkling.artifacts.weights import load_into
 from thinkling.errors import InputError
+from thinkling.nn.sharding import local_part, whole
 from thinkling.optim.adam_atan2 import AdamATan2
 from thinkling.optim.ema import EMA
 from thinkling.optim.param_groups import hidden_matrices, param_groups
@@ -17,6 +19,7 @@ from thinkling.optim.schedule import learning_rate, learning_rate_by_time
 from thinkling.optim.sign_sgd import SignSGD
 from thinkling.training.config import TrainConfig
 from thinkling.training.guards import all_finite
+from thinkling.training.sharding import divided_like
 
 
 class Update:
@@ -42,7 +45,8 @@ class Update:
     def gradient_norm(self) -> Tensor:
         """Norm over the dense gradients before clipping, which happens in place if it is on; a scalar."""
         params = [param for param in self.model.parameters() if param.grad is not None]
-        norm = torch.nn.utils.get_total_norm([param.grad for param in params if param.grad is not None])
+        grads = [param.grad for param in params if param.grad is not None]
+        norm = whole(torch.nn.utils.get_total_norm(grads))
         if self.config.grad_clip:
             torch.nn.utils.clip_grads_with_norm_(params, self.config.grad_clip, norm)
         return norm
@@ -52,8 +56,8 @@ class Update:
         return all_finite([norm, *self.sparse.gradients()])
 
     def weights_finite(self) -> bool:
-        """Whether every parameter is finite."""
-        return all_finite(param.detach() for param in self.model.parameters())
+        """Whether every parameter, or this rank's part of it, is finite."""
+        return all_finite(local_part(param.detach()) for param in self.model.parameters())
 
     def apply(self, step: int, seconds: float) -> None:
         """Update weights, tables and average. Collective where there are sparse tables."""
@@ -98,18 +102,24 @@ class Update:
         Raises:
             InputError: the checkpoint is of another model.
         """
-        load_into(self.model, checkpoint.weights)
-        self._restore_optimizers(checkpoint.optimizer or {})
+        own = self.model.state_dict()
+        load_into(self.model, _divided(checkpoint.weights, own))
+        tensors = dict(checkpoint.optimizer or {})
+        if checkpoint.optimizer_shards is not None:
+            tensors |= read_shards(checkpoint.optimizer_shards, dict(self.model.named_parameters()))
+        self._restore_optimizers(tensors)
         if self.ema is not None:
-            self.ema.load(checkpoint.averaged or checkpoint.weights)
+            self.ema.load(_divided(checkpoint.averaged or checkpoint.weights, own))
 
     def _restore_optimizers(self, tensors: Mapping[str, Tensor]) -> None:
-        names = {param: name for name, param in self.model.named_parameters()}
+        params = dict(self.model.named_parameters())
+        names = {param: name for name, param in params.items()}
         by_name: dict[str, dict[str, Tensor]] = {}
         for full_name, tensor in tensors.items():
             name, _, key = full_name.rpartition(".")
-            by_name.setdefault(name, {})[key] = tensor.clone()
-        if unknown := sorted(set(by_name) - set(names.values())):
+            like = params.get(name, tensor)
+            by_name.setdefault(name, {})[key] = divided_like(tensor, like).clone()
+        if unknown := sorted(set(by_name) - set(params)):
             raise InputError(
                 f"optimiser state for {unknown[0]}", "a parameter of this model", "resume the same model"
             )
@@ -119,6 +129,10 @@ class Update:
             optimizer.load_state_dict(
                 {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
             )
+
+
+def _divided(tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: divided_like(tensor, like.get(name, tensor)) for name, tensor in tensors.items()}
 
 
 def _optimizers(model: nn.Module, config: TrainConfig) -> Iterator[torch.optim.Optimizer]:

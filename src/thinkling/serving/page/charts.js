@@ -2,7 +2,6 @@
 //
 //   const charts = mount(element, { onStep });        onStep(step): somebody points at a segment
 //   charts.show(trace, points, step);                 draw; what has been drawn before is replaced
-//   charts.clear();
 //
 // trace   [{step, q_halt, q_continue, residual}, …]   one entry a segment, as /v1/solve gives them
 // points  [[x, y], …]                                 one a segment, of the whole thought; null while they are not known
@@ -46,10 +45,6 @@ export function mount(element, { onStep = null } = {}) {
   return {
     show(trace, points, step) {
       shown = { trace, points: points ?? null, step };
-      draw();
-    },
-    clear() {
-      shown = { trace: [], points: null, step: 0 };
       draw();
     },
   };

@@ -116,8 +116,9 @@ class PuzzlePage {
 
   // --- the question --------------------------------------------------------------------------------------------------
 
+  /** Examples go from easy to hard: one of the middle shows the model thinking, where it sees the easy ones at once. */
   begin() {
-    if (this.chips.length) this.chips[0].click();
+    if (this.chips.length) this.chips[this.chips.length >> 1].click();
     else this.load(this.task.empty());
   }
 

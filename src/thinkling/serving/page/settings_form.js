@@ -13,30 +13,30 @@ const SELECT = {
   residual: "the one most at rest",
   first: "the first to stop",
 };
-const MOST_STEPS = 1024;
+const CHAINS = [1, 2, 4, 8, 16];
 
 export class SettingsForm {
   /** Fills a form. `offers`: what the backend can do; `onChange` is called after each change. */
   constructor(form, description, offers, task, onChange) {
     this.defaults = {
       halt: description.has_checker ? "valid" : "q",
-      steps: description.limit,
+      steps: Math.min(description.limit, description.max_steps),
       samples: 1,
       vary: offers.vary[0],
       select: offers.select[0],
       search: false,
-      budget: 256,
+      budget: Math.min(256, description.max_budget),
       puzzle_id: "",
     };
     const halts = description.has_checker ? ["valid", "q", "never"] : ["q", "never"];
     this.fields = {
       halt: choice("Stop when", halts, STOP),
-      steps: number("Segments at most", 1, MOST_STEPS, `trained with ${description.limit}`),
-      samples: offers.samples ? choice("Chains at once", [1, 2, 4, 8, 16], {}) : null,
+      steps: number("Segments at most", 1, description.max_steps, `trained with ${description.limit}`),
+      samples: offers.samples ? choice("Chains at once", CHAINS.filter((count) => count <= description.max_samples), {}) : null,
       vary: offers.samples && offers.vary.length > 1 ? choice("Chains differ by", offers.vary, VARY) : null,
       select: offers.samples ? choice("Of the chains take", offers.select, SELECT) : null,
       search: offers.search ? tick("Search where thinking is not enough") : null,
-      budget: offers.search ? number("Segments for the search", 1, 1_000_000, "at most") : null,
+      budget: offers.search ? number("Segments for the search", 1, description.max_budget, "at most") : null,
       puzzle_id: task.named ? text("Puzzle it belongs to", "such as 007bbfb7") : null,
     };
     form.replaceChildren(...Object.values(this.fields).filter(Boolean).map(({ label }) => label));

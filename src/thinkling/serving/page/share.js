@@ -71,5 +71,4 @@ export function button(element, getState) {
       said.textContent = "copy it from here";
     }
   });
-  return { set disabled(value) { copy.disabled = value; } };
 }
