@@ -91,32 +91,6 @@ def attend_causally(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | No
     return _attend(query, key, value, bias)
 
 
-def attend_from_last(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """The same for one position a row.
-
-    Args:
-        query: [B, N, E].
-        key: [B, K, T, E] fp32.
-        value: [B, K, T, E] fp32.
-        bias: [B K, 1, T], as `last_bias` makes it.
-
-    Returns:
-        [B, N, E] in the dtype of the query.
-    """
-    batch, heads, size = query.shape
-    kv_heads, seen = key.shape[1:3]
-    grouped = query.float().reshape(batch * kv_heads, -1, size)
-    flat_key, flat_value = (part.reshape(batch * kv_heads, seen, size) for part in (key, value))
-    scores = torch.baddbmm(bias, grouped, flat_key.transpose(1, 2), alpha=size**-0.5)
-    return torch.bmm(torch.softmax(scores, dim=-1), flat_value).view(batch, heads, size).to(query.dtype)
-
-
-def last_bias(allowed: Tensor, kv_heads: int) -> Tensor:
-    """The bias of `attend_from_last` for all layers: whether each row may see a place [B, 1, T] -> [B K, 1, T] fp32."""
-    bias = torch.zeros_like(allowed, dtype=torch.float32).masked_fill_(~allowed, -torch.inf)
-    return bias.repeat_interleave(kv_heads, dim=0)
-
-
 def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
     """The same by explicit products, over all of S and T."""
     batch, heads, positions, size = query.shape

@@ -22,19 +22,6 @@ def rms_norm(x: Tensor, eps: float, *, dim: int = -1) -> Tensor:
     return x * torch.rsqrt(squares / x.shape[dim] + eps).to(x.dtype)
 
 
-def unit_length(x: Tensor, least: Tensor) -> Tensor:
-    """Divide by sqrt(sum of squares along the last dimension + `least`^2): `rms_norm` without its factor sqrt(D).
-
-    Half as many operations as `rms_norm`, for whoever multiplies the factor into a weight that follows.
-
-    Args:
-        x: [..., D].
-        least: [] fp32, sqrt(D eps).
-    """
-    length = torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32), least)
-    return x / length.to(x.dtype)
-
-
 class LayerNorm(nn.Module):
     """Layer norm (Ba et al. 2016) with a weight and no bias, in the dtype of `x`. [..., D] -> [..., D]."""
 
