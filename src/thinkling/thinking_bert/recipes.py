@@ -19,8 +19,8 @@ def quick() -> ThinkingBertRecipe:
 
 
 def default() -> ThinkingBertRecipe:
-    """The default size, width 256 and a vocabulary of 16,384, on 30 MB of text in about an hour on two cores."""
-    return _recipe(PRESETS["256"], steps=3500, rounds=3, limit_growth=1400)
+    """The default size, width 256 and a vocabulary of 16,384, on 30 MB of text in two hours on one core of a CPU."""
+    return _recipe(PRESETS["256"], steps=8000, rounds=2, limit_growth=6800)
 
 
 def larger(size: str) -> ThinkingBertRecipe:
