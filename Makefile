@@ -74,4 +74,6 @@ $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml constraints.txt
 	  || $(BIN)/playwright install chromium >/dev/null 2>&1 || { \
 	  echo "There is no Chromium (Debian: sudo apt install chromium)." \
 	    "Without it the tests that look at the web page are skipped." >&2; test -z "$$CI"; }
+	@$(BIN)/python -c 'from thinkling.serving.web_runtime import runtime_files; runtime_files()' || { \
+	  echo "Without onnxruntime-web the test of an exported page is skipped." >&2; test -z "$$CI"; }
 	@touch $@ $(VENV)/.installed

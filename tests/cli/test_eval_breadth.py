@@ -65,6 +65,15 @@ def test_several_limits_chains_and_selections_make_a_table(
     assert sum(" valid " in line for line in printed.splitlines()) == 2
 
 
+def test_below_the_table_stands_what_search_adds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = evaluated(folder, "--steps", "1,2", "--search", "--limit", "3")
+    assert main([*map(str, words)]) == 0
+    assert "with search:" in capsys.readouterr().out
+    code, told = said(capsys, *words)
+    assert code == 0
+    assert told["search"]["unsolved"] == 0
+
+
 def test_one_combination_keeps_the_contract(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, told = said(capsys, *evaluated(folder, "--samples", 4, "--select", "vote", "--vary", "init"))
     assert code == 0

@@ -237,7 +237,20 @@ def _run_any(arguments: Arguments, deadline: Deadline) -> tuple[dict[str, Any], 
     last["ended"] = deadline.ending
     if len(rows) == 1:
         return rows[0] | shared | last, None
-    return {"n": rows[0]["n"]} | shared | {"rows": rows} | last, comparison(rows, arguments.halt)
+    table = comparison(rows, arguments.halt)
+    if "search" in last:
+        table.caption = _search_in_words(last["search"])
+        table.caption_justify = "left"
+    return {"n": rows[0]["n"]} | shared | {"rows": rows} | last, table
+
+
+def _search_in_words(score: Mapping[str, Any]) -> str:
+    """Who solved how much, for a person; the rows above are the network's own."""
+    return (
+        f"with search: {score['network']:.4f} by the network alone, {score['breadth']:.4f} by breadth, "
+        f"{score['search']:.4f} by search, {score['unsolved']:.4f} unsolved; "
+        f"{score['mean_segments']:.1f} segments a puzzle, budget {score['budget']:,}"
+    )
 
 
 def numbers(flag: str, text: str, least: int) -> list[int]:
