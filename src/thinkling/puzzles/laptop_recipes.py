@@ -47,7 +47,7 @@ def sudoku_9x9() -> HRMRecipe:
 
 def sudoku_extreme() -> HRMRecipe:
     """A curriculum over the levels of `thinkling data make sudoku-levels`, up to the hardest known 9x9 Sudokus, by the
-    clock: in 75 minutes of one core it learned newspaper Sudokus and none of the others (docs/failed-ideas.md)."""
+    clock; it learned newspaper Sudokus and none of the others (docs/failed-ideas.md)."""
     return HRMRecipe(
         model=_mixing_hrm(size=9, width=192),
         halting=replace(_short_at_first(), limit_growth=4000),
