@@ -24,6 +24,7 @@ from thinkling.errors import InputError
 from thinkling.thinking.halting import HaltingConfig
 from thinkling.thinking_bert.recipes import RECIPES
 from thinkling.thinking_bert.rows import MaskedRows, Stage
+from thinkling.thinking_bert.run_files import read_run
 from thinkling.thinking_bert.train import fitted, objective_of, tokenised, train_recipe
 from thinkling.training.objective import Shard
 
@@ -192,6 +193,28 @@ def test_another_corpus_is_not_taken_for_the_one_in_the_run(tmp_path: Path) -> N
         tokenised(second, tmp_path / "run", 300)
     with pytest.raises(InputError, match="vocabulary of 280"):
         tokenised(first, tmp_path / "run", 280)
+
+
+def test_pretraining_goes_on_with_other_texts(store: TextStore, tmp_path: Path) -> None:
+    """From a run come weights, architecture and vocabulary; a corpus cut by another vocabulary is refused."""
+    first, source = tmp_path / "first", tmp_path / "other.txt"
+    source.write_text("\n\n".join(sentences(60)), encoding="utf-8")
+    train_recipe(short_recipe(4), store.folder, first, quiet=True)
+    narrower = replace(short_recipe(1), model=replace(short_recipe().model, hidden_size=16, vocab_size=280))
+    train_recipe(narrower, source, tmp_path / "second", init=first, quiet=True)
+    files = read_run(tmp_path / "second")
+    assert files.model == read_run(first).model
+    assert files.tokenizer.to_json() == store.tokenizer.to_json()
+    started = objective_of(
+        fitted(short_recipe(), store), store, Shard(), device="cpu", init=read_run(first)
+    ).model.state_dict()
+    for name, weight in load_file(first / "model.safetensors").items():
+        assert torch.equal(started[name], weight), name
+    alien = write_text_store(lambda: sentences(60), tmp_path / "alien", vocab_size=280)
+    with pytest.raises(InputError, match="another vocabulary"):
+        train_recipe(short_recipe(1), alien.folder, tmp_path / "third", init=first, quiet=True)
+    with pytest.raises(InputError, match="init and modernbert"):
+        train_recipe(short_recipe(1), None, tmp_path / "third", init=first, modernbert=first, quiet=True)
 
 
 def test_a_corpus_of_one_document(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from thinkling.thinking_bert.cost import cost
 from thinkling.thinking_bert.model import ThinkingBert
 from thinkling.thinking_bert.recipe import ThinkingBertRecipe
 from thinkling.thinking_bert.recipes import RECIPES as PRETRAINING
+from thinkling.thinking_bert.run_files import MASKED_LANGUAGE, read_run
 from thinkling.thinking_bert.train import fitted, train_recipe
 from thinkling.training.trainer import TrainResult
 
@@ -39,6 +40,8 @@ class TextArguments(TrainArguments):
     modernbert: Path | None = None
     """A ModernBERT checkpoint in Transformers format (a folder or hf://OWNER/NAME) whose first layers become the
     low-level ones; its embeddings belong to another tokenizer and are not taken."""
+    init: Path | None = None
+    """A pre-trained run to start from: its weights, architecture and tokenizer, to go on with texts of another kind."""
 
     def train(self) -> TrainResult:
         """Train on the corpus."""
@@ -50,6 +53,7 @@ class TextArguments(TrainArguments):
             device=self.device,
             quiet=self.quiet,
             modernbert=self.modernbert,
+            init=self.init,
         )
 
     def preview(self) -> dict[str, Any]:
@@ -57,6 +61,8 @@ class TextArguments(TrainArguments):
         recipe = self.recipe
         if self.data is not None and is_text_store(self.data):
             recipe = fitted(recipe, read_text_store(self.data))
+        if self.init is not None:
+            recipe = dataclasses.replace(recipe, model=read_run(self.init, MASKED_LANGUAGE).model)
         with torch.device("meta"):
             network = ThinkingBert(recipe.model)
         costs = [

@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 
+from thinkling.artifacts.weights import load_into, read_model_weights
 from thinkling.data.corpus import documents
 from thinkling.data.offline_corpus import documentation_file
 from thinkling.data.text_store import TextStore, is_text_store, read_text_store, write_text_store
+from thinkling.data.tokenizer import TextTokenizer
 from thinkling.errors import InputError
 from thinkling.nn.precision import pick_device
 from thinkling.thinking_bert.model import ThinkingBert
@@ -20,7 +22,13 @@ from thinkling.thinking_bert.modernbert_weights import initialise_low_level, rea
 from thinkling.thinking_bert.objective import MaskedLanguageObjective
 from thinkling.thinking_bert.recipe import ThinkingBertRecipe
 from thinkling.thinking_bert.rows import for_scoring
-from thinkling.thinking_bert.run_files import ARCHITECTURE, MASKED_LANGUAGE, PRODUCT
+from thinkling.thinking_bert.run_files import (
+    ARCHITECTURE,
+    MASKED_LANGUAGE,
+    PRODUCT,
+    RunFiles,
+    read_run,
+)
 from thinkling.training.distributed import on_rank_0, process_group
 from thinkling.training.objective import Shard
 from thinkling.training.trainer import TrainResult, train
@@ -59,14 +67,19 @@ def objective_of(
     shard: Shard,
     device: str = "auto",
     modernbert: Path | None = None,
+    init: RunFiles | None = None,
 ) -> MaskedLanguageObjective:
     """The network with its slots and rows; the recipe must be fitted to the corpus.
 
-    Its weights are drawn from the recipe's seed, or as far as there are any those of a ModernBERT checkpoint.
+    Its weights are drawn from the recipe's seed, or those of `init`, or as far as there are any those of a ModernBERT
+    checkpoint.
     """
     generator = torch.Generator().manual_seed(recipe.train.seed)
     network = ThinkingBert(recipe.model, generator)
-    origin = {}
+    origin: dict[str, Any] = {}
+    if init is not None:
+        load_into(network, read_model_weights(init.folder))
+        origin = {"init": str(init.folder)}
     if modernbert is not None:
         # Our tokens are not the checkpoint's, even where there are as many of them.
         start = initialise_low_level(network, *read_modernbert(modernbert), embeddings=False)
@@ -98,6 +111,7 @@ def train_recipe(
     device: str = "auto",
     quiet: bool = False,
     modernbert: Path | None = None,
+    init: Path | None = None,
 ) -> TrainResult:
     """Train a recipe on a corpus. Also called by every process under torchrun.
 
@@ -110,21 +124,39 @@ def train_recipe(
         device: auto, cpu, cuda or mps.
         quiet: no progress line.
         modernbert: a ModernBERT checkpoint in Transformers format to take low-level layers from.
+        init: a pre-trained run to take weights, architecture and tokenizer from.
 
     Raises:
-        InputError: the corpus, the recipe or the run folder cannot be used.
+        InputError: the corpus, the recipe, the run folder or what to start from cannot be used.
         ThinklingError: the run could not be saved, or training could not go on.
     """
+    if init is not None and modernbert is not None:
+        raise InputError("init and modernbert", "one of them", "leave one out: each says what to start from")
     with process_group() as shard:
-        store = tokenised(data, out, recipe.model.vocab_size)
-        objective = objective_of(fitted(recipe, store), store, shard, device, modernbert)
+        origin = None if init is None else read_run(init, MASKED_LANGUAGE)
+        if origin is not None:
+            recipe = dataclasses.replace(recipe, model=origin.model)
+        store = tokenised(data, out, recipe.model.vocab_size, None if origin is None else origin.tokenizer)
+        objective = objective_of(fitted(recipe, store), store, shard, device, modernbert, origin)
         return train(objective, recipe.train, out, resume=resume, data_sha256=store.sha256, quiet=quiet)
 
 
-def tokenised(data: Path | None, out: Path, vocab_size: int) -> TextStore:
-    """The corpus as tokens: as it is, or made in the run folder, with a vocabulary of its own, from plain text."""
+def tokenised(
+    data: Path | None, out: Path, vocab_size: int, tokenizer: TextTokenizer | None = None
+) -> TextStore:
+    """The corpus as tokens: as it is, or made in the run folder from plain text.
+
+    Args:
+        data: as for `train_recipe`.
+        out: the run folder.
+        vocab_size: of a vocabulary that plain text gets of its own.
+        tokenizer: the vocabulary to use, where there is one.
+
+    Raises:
+        InputError: the corpus cannot be read, or was tokenised from another text or with another vocabulary.
+    """
     if data is not None and is_text_store(data):
-        return read_text_store(data)
+        return _cut_by(tokenizer, read_text_store(data))
     folder = out / TOKENISED
     asked = {"source": "python-docs" if data is None else str(data.resolve()), "asked_vocab_size": vocab_size}
     if not is_text_store(folder):
@@ -132,7 +164,9 @@ def tokenised(data: Path | None, out: Path, vocab_size: int) -> TextStore:
         def write() -> None:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with documentation_file() if data is None else nullcontext(data) as source:
-                write_text_store(lambda: documents(source), folder, vocab_size=vocab_size, info=asked)
+                write_text_store(
+                    lambda: documents(source), folder, vocab_size=vocab_size, tokenizer=tokenizer, info=asked
+                )
 
         on_rank_0(write, str(folder), torch.device("cpu"))
     store = read_text_store(folder)
@@ -142,5 +176,15 @@ def tokenised(data: Path | None, out: Path, vocab_size: int) -> TextStore:
             f"{asked['source']} with a vocabulary of {vocab_size}",
             f"{found['source']} with one of {found['asked_vocab_size']}, which {folder} was made from",
             f"use another --out, or remove {folder}",
+        )
+    return _cut_by(tokenizer, store)
+
+
+def _cut_by(tokenizer: TextTokenizer | None, store: TextStore) -> TextStore:
+    if tokenizer is not None and store.tokenizer.to_json() != tokenizer.to_json():
+        raise InputError(
+            f"{store.folder}, tokenised with another vocabulary than that of --init",
+            "the tokenizer of the run to start from",
+            "give the text itself, or import it again with --tokenizer",
         )
     return store
