@@ -29,6 +29,7 @@ from thinkling.puzzles.objective import PuzzleObjective
 from thinkling.puzzles.train import description, fitted, objective_of, train_recipe
 from thinkling.puzzles.trm import TRM, TRMConfig
 from thinkling.thinking.cycles import Cycles, DepthCurriculum
+from thinkling.thinking.halting import HaltingConfig
 from thinkling.thinking.perturbation import CarryNoise
 from thinkling.training.objective import Shard
 
@@ -106,6 +107,30 @@ def test_ranks_share_out_the_same_carries(choice: str, data: Path) -> None:
     for name, tensor in states[0].items():
         joined = torch.cat([states[1][name], states[2][name]])
         torch.testing.assert_close(joined, tensor, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shard", [Shard(), Shard(rank=1, world_size=2)])
+def test_every_slot_holds_the_example_of_its_number(shard: Shard, data: Path) -> None:
+    """Slot s of the whole batch shows the items s, s + batch size, s + 2 * batch size …, whenever it halts, and goes on
+    so from a checkpoint and after a poisoned step."""
+    recipe = replace(recipe_with("all"), curriculum=200, halting=HaltingConfig(max_steps=4, exploration=0.5))
+    dataset = read_dataset(data)
+    made = objective_of(fitted(recipe, dataset), dataset, shard, "cpu")
+    torch.nn.init.normal_(made.model.q_head.weight, generator=torch.Generator().manual_seed(1))
+    state = made.fresh_state()
+    for step in range(1, 16):
+        state, _ = made.loss(made.model, state, step)
+        items = (state.refills.numpy() - 1) * made.batch_size + made.slots.repeat(made.carries)
+        held, due = state.batch, made.train.items(items, made.seed)
+        assert held.labels is not None
+        assert due.labels is not None
+        assert torch.equal(held.inputs, due.inputs)
+        assert torch.equal(held.labels, due.labels)
+        if step == 6:
+            state = made.restore_state(made.state_tensors(state))
+        if step == 9:
+            state = made.restarted_state(state)
+    assert len(set(state.refills.tolist())) > 1, "they have not all halted together"
 
 
 def test_the_carries_of_a_question_share_its_example_and_differ(data: Path) -> None:

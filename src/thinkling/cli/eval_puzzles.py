@@ -34,6 +34,7 @@ from thinkling.puzzles.search_evaluate import evaluate_search
 from thinkling.puzzles.search_tree import DEFAULT_BUDGET
 from thinkling.tasks.search_rules import rules_needed
 from thinkling.tasks.table import Table
+from thinkling.thinking.halting import HaltRule
 from thinkling.thinking.selection import Select
 
 if TYPE_CHECKING:
@@ -201,26 +202,14 @@ def _run_any(arguments: Arguments, deadline: Deadline) -> tuple[dict[str, Any], 
     columns = (arguments.question, arguments.answer)
     examples = examples_for(model, arguments.data, arguments.split, arguments.limit, columns)
     halting = model.halting_with(threshold=arguments.threshold, confirmations=arguments.confirmations)
+    settings = [
+        replace(first, steps=limit or halting.max_steps, samples=count)
+        for limit in steps
+        for count in samples
+    ]
     rule = halt_rule(arguments.halt, halting, model.task)
     chosen = selects or [first.select_for(model.task)]
-    rows: list[dict[str, Any]] = []
-    calibration: Calibration | None = None
-    for limit in steps:
-        for count in samples:
-            scores = evaluate_thinking(
-                model,
-                examples,
-                replace(first, steps=limit or halting.max_steps, samples=count),
-                rule,
-                # One chain needs no choice.
-                selects=chosen if count > 1 else chosen[:1],
-                slots=arguments.slots,
-                deadline=deadline,
-            )
-            calibration = calibration or scores[0].calibration
-            width = {"max_steps": limit or halting.max_steps, "samples": count}
-            rows += [score.as_json() | width | ({} if count > 1 else {"select": None}) for score in scores]
-    assert calibration is not None
+    rows, calibration = _scored(model, examples, settings, rule, chosen, arguments.slots, deadline)
     if arguments.reliability is not None:
         _write_picture(arguments.reliability, calibration)
     shared = {"halt": arguments.halt, "vary": arguments.vary, "params": model.params}
@@ -242,6 +231,35 @@ def _run_any(arguments: Arguments, deadline: Deadline) -> tuple[dict[str, Any], 
         table.caption = _search_in_words(last["search"])
         table.caption_justify = "left"
     return {"n": rows[0]["n"]} | shared | {"rows": rows} | last, table
+
+
+def _scored(
+    model: PuzzleModel,
+    examples: Examples,
+    settings: Sequence[Thinking],
+    rule: HaltRule,
+    selects: Sequence[Select],
+    slots: int,
+    deadline: Deadline,
+) -> tuple[list[dict[str, Any]], Calibration]:
+    """A row for each setting and way to choose among its chains, and how well the first one knows when it is right."""
+    rows: list[dict[str, Any]] = []
+    calibrations = []
+    for thinking in settings:
+        several = thinking.samples > 1  # one chain needs no choice
+        scores = evaluate_thinking(
+            model,
+            examples,
+            thinking,
+            rule,
+            selects=selects if several else selects[:1],
+            slots=slots,
+            deadline=deadline,
+        )
+        calibrations.append(scores[0].calibration)
+        width = {"max_steps": thinking.steps, "samples": thinking.samples}
+        rows += [score.as_json() | width | ({} if several else {"select": None}) for score in scores]
+    return rows, calibrations[0]
 
 
 def _search_in_words(score: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thinkling.data.puzzle_set import IGNORED
+from thinkling.data.transfer import sent
 
 IGNORE_LABEL = IGNORED
 """Label of a position that is not scored."""
@@ -85,10 +86,10 @@ class PuzzleBatch:
         )
 
     def to(self, device: torch.device) -> PuzzleBatch:
-        """The same batch on a device."""
-        labels = None if self.labels is None else self.labels.to(device)
+        """The same batch on a device; the host does not wait for it."""
+        labels = None if self.labels is None else sent(self.labels, device)
         return PuzzleBatch(
-            inputs=self.inputs.to(device), puzzle_ids=self.puzzle_ids.to(device), labels=labels
+            inputs=sent(self.inputs, device), puzzle_ids=sent(self.puzzle_ids, device), labels=labels
         )
 
 
@@ -128,8 +129,8 @@ class TextBatch:
         )
 
     def to(self, device: torch.device) -> TextBatch:
-        """The same batch on a device."""
-        return self._each(lambda tensor: tensor.to(device))
+        """The same batch on a device; the host does not wait for it."""
+        return self._each(lambda tensor: sent(tensor, device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> TextBatch:
         return TextBatch(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from thinkling.nn.attention import Attention
 from thinkling.nn.feed_forward import GeGLU, PositionSwiGLU, SwiGLU, inner_width
 from thinkling.nn.local_mixing import LocalMixing
-from thinkling.nn.norm import LayerNorm, rms_norm
+from thinkling.nn.norm import LayerNorm, add_rms_norm
 
 Mixing = Literal["attention", "mlp", "local"]
 """How positions exchange information: multi-head attention, a SwiGLU over the positions, or with their neighbours in a
@@ -50,12 +50,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
         if self.self_attn is not None:
-            x = rms_norm(self.self_attn(x, rotary).add_(x), self.norm_eps)
+            x = add_rms_norm(self.self_attn(x, rotary), x, self.norm_eps)
         elif self.local is not None:
-            x = rms_norm(self.local(x).add_(x), self.norm_eps)
+            x = add_rms_norm(self.local(x), x, self.norm_eps)
         elif self.mlp_t is not None:
-            x = rms_norm(self.mlp_t(x).add_(x), self.norm_eps, dim=1)
-        return rms_norm(self.mlp(x).add_(x), self.norm_eps)
+            x = add_rms_norm(self.mlp_t(x), x, self.norm_eps, dim=1)
+        return add_rms_norm(self.mlp(x), x, self.norm_eps)
 
 
 Activation = Literal["gelu", "silu"]

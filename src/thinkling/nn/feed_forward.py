@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thinkling.nn import fused
 from thinkling.nn.casting import Linear
 
 
@@ -64,7 +65,9 @@ class GeGLU(SwiGLU):
 
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:
-    """`silu(gate) * up`; without gradient it reuses the memory of `gate`."""
+    """`silu(gate) * up`, by a kernel where `fused_kernels` says so; without gradient it reuses the memory of `gate`."""
+    if fused.wanted(gate, up):
+        return fused.gated(gate, up)
     if torch.is_grad_enabled() and gate.requires_grad:
         return F.silu(gate) * up
     return F.silu(gate, inplace=True).mul_(up)

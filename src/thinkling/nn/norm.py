@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thinkling.nn import fused
+
 
 def rms_norm(x: Tensor, eps: float, *, dim: int = -1) -> Tensor:
     """Divide by sqrt(mean of squares along `dim` + eps); same shape and dtype as `x`.
@@ -20,6 +22,13 @@ def rms_norm(x: Tensor, eps: float, *, dim: int = -1) -> Tensor:
     else:  # the norm's kernel is twenty times slower than this along any other dimension
         squares = x.square().sum(dim, keepdim=True, dtype=torch.float32)
     return x * torch.rsqrt(squares / x.shape[dim] + eps).to(x.dtype)
+
+
+def add_rms_norm(x: Tensor, residual: Tensor, eps: float, *, dim: int = -1) -> Tensor:
+    """`rms_norm(x + residual)`, by one kernel where `fused_kernels` says so; may reuse the memory of `x`."""
+    if fused.wanted(x, residual) and fused.norm_fits(x, dim):
+        return fused.add_rms_norm(x, residual, eps, dim=dim)
+    return rms_norm(x.add_(residual), eps, dim=dim)
 
 
 class LayerNorm(nn.Module):

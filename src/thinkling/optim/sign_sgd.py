@@ -72,15 +72,17 @@ class SignSGD:
 
 def update_rows(weights: Tensor, ids: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None:
     """The rule above, in place. weights [I, E], ids [B] (repeats are added up), grads [B, E]."""
-    touched, place = torch.unique(ids.long(), return_inverse=True)
-    total = torch.zeros(len(touched), weights.shape[1], dtype=grads.dtype, device=weights.device)
+    ids = ids.long()
+    # Lookups of the same row share a place. `torch.unique` would number them too, but wait until it can say how many.
+    place = torch.searchsorted(ids.sort().values, ids)
+    total = torch.zeros(len(ids), weights.shape[1], dtype=grads.dtype, device=weights.device)
     # The order of the additions must be the same on every rank, or a sign near zero could differ: index_add_
     # is sequential on a CPU, but on a GPU only the sorting index_put_ is.
     if weights.device.type == "cpu":
         total.index_add_(0, place, grads)
     else:
         total.index_put_((place,), grads, accumulate=True)
-    weights[touched] = weights[touched] * (1 - lr * weight_decay) - lr * total.sign()
+    weights[ids] = weights[ids] * (1 - lr * weight_decay) - lr * total[place].sign()  # repeats write the same
 
 
 def _gathered(lookups: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

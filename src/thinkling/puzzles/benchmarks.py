@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from thinkling.artifacts.provenance import hardware
 from thinkling.data.puzzle_set import PuzzleSet
 from thinkling.errors import InputError
+from thinkling.nn.fused import fault_on
 from thinkling.nn.precision import pick_device, resolve_dtype
 from thinkling.optim.sign_sgd import SignSGD
 from thinkling.puzzles.cost import cost
@@ -56,8 +57,9 @@ def bench_training(
         compile: measure the compiled segment too, as under `train.compile`.
 
     Returns:
-        for each model the speed as trained by default, under "plain" that of a plain loop, and under "compiled" that
-        with a compiled segment; `times_plain` is a speed as a multiple of the plain loop's.
+        for each model the speed as trained by default, under "plain" that of a plain loop, under "unfused" that without
+        fused kernels where the default has them (`fused` says so), and under "compiled" that with a compiled segment;
+        `times_plain` is a speed as a multiple of the plain loop's.
 
     Raises:
         InputError: nothing to measure, or nothing can be compiled here.
@@ -76,6 +78,7 @@ def bench_training(
         "batch_size": batch_size,
         "seq_len": Sudoku(9).seq_len,
         "dtype": str(dtype).removeprefix("torch."),
+        "fused": fault_on(place) is None,
         "models": models,
         "hardware": hardware(),
         "seconds": round(time.perf_counter() - started, 1),
@@ -105,6 +108,8 @@ def _bench_size(
         "plain": _plain_loop(objective(), recipe.train),
         "default": training_loop(ours, recipe.train),
     }
+    if fault_on(device) is None:
+        loops["unfused"] = training_loop(objective(), replace(recipe.train, fused="off"))
     if compiled:
         with_program = objective()
         with_program.model.compile_segment()

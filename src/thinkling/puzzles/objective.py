@@ -28,6 +28,7 @@ from thinkling.thinking.carry import Carry
 from thinkling.thinking.cycles import DepthCurriculum
 from thinkling.thinking.halting import HaltingConfig, HaltRule
 from thinkling.thinking.perturbation import CarryNoise, perturbed
+from thinkling.thinking.reserve import Reserve
 from thinkling.thinking.slots import Slots
 from thinkling.thinking.supervision import SegmentLoss, supervised_segment
 from thinkling.thinking.winner_take_all import winner_segment
@@ -90,6 +91,7 @@ class PuzzleObjective:
         self.batch_size = batch_size
         self.seed = seed
         self.slots = np.arange(batch_size, dtype=np.int64)[(shard or Shard()).local(batch_size)]
+        self.reserve = Reserve(self._take)
         self.noise = noise or CarryNoise()
         self.carries = carries
         self.depth = depth or DepthCurriculum()
@@ -111,7 +113,7 @@ class PuzzleObjective:
     ) -> tuple[Slots[PuzzleBatch], Loss]:
         """One segment of every slot."""
         self.model.train()
-        state = self._perturbed(state.refill(self._take), step)
+        state = self._perturbed(self.reserve.refill(state), step)
         assert state.batch.labels is not None
         if self.depth.on:
             forward = partial(forward, cycles=self.depth.cycles_at(step, self.model.config.cycles))
@@ -129,6 +131,7 @@ class PuzzleObjective:
                 seed=self.seed,
                 loss=self.loss_name,
             )
+        self.reserve.top_up()
         # Filled there: a copy to the device would wait for the whole segment.
         count = torch.full((), len(self.slots), dtype=torch.int64, device=self.model.device)
         return after, Loss(total=loss.total, count=count, metrics=_metrics(loss, count))

@@ -64,6 +64,17 @@ class Slots(Generic[B]):
         batch = self.batch.put(empty.to(halted.device, non_blocking=True), offered)
         return Slots(carry=self.carry, batch=batch, refills=self.refills + halted)
 
+    def refill_from(self, ready: B) -> Slots[B]:
+        """The same with examples that are there already: nothing is read on the host.
+
+        Args:
+            ready: the next example of every slot, halted or not; a batch of B where the slots are.
+        """
+        halted = self.carry.halted
+        rows = torch.arange(len(halted), device=halted.device)
+        batch = self.batch.join(ready).select(torch.where(halted, rows + len(rows), rows))
+        return Slots(carry=self.carry, batch=batch, refills=self.refills + halted)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSegment:

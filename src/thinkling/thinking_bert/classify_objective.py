@@ -102,7 +102,7 @@ class ClassifyObjective(TextObjective[TextClassifier]):
                 seed=self.seed,
                 loss="softmax",
             )
-        count = torch.tensor(len(self.slots), device=self.model.device)
+        count = torch.full((), len(self.slots), dtype=torch.int64, device=self.model.device)
         return after, Loss(total=loss.total, count=count, metrics=_metrics(loss, count))
 
     def validate(self) -> dict[str, float]:

@@ -124,7 +124,7 @@ class MaskedLanguageObjective(TextObjective[ThinkingBert]):
                 loss="softmax",
                 halt_target=self.halt_target,
             )
-        count = torch.tensor(len(slots), device=self.model.device)
+        count = torch.full((), len(slots), dtype=torch.int64, device=self.model.device)
         return after, Loss(total=loss.total, count=count, metrics=_metrics(loss, count))
 
     def validate(self) -> dict[str, float]:

@@ -67,6 +67,9 @@ class TrainConfig:
     compile: bool = False
     """Let torch.compile make one program of a puzzle model's segment, before the clock starts. It needs a compiler, and
     agrees with the plain path within rounding."""
+    fused: Literal["auto", "on", "off"] = "auto"
+    """Triton kernels for residual, norm and SwiGLU, each pass one, which agree with plain operations within rounding:
+    auto: on a GPU where they work; on: an error where they do not; off: plain operations."""
 
     def __post_init__(self) -> None:
         """Refuses values that cannot work.

@@ -42,10 +42,10 @@ class Guard:
         return "roll back" if self.rollbacks <= ROLLBACKS else "stop"
 
 
-def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether no tensor holds an infinity or NaN."""
+def all_finite(tensors: Iterable[Tensor]) -> Tensor:
+    """Whether no tensor holds an infinity or NaN: a scalar bool where they are, which the host has yet to read."""
     flags = [torch.isfinite(tensor).all() for tensor in tensors]
-    return bool(torch.stack(flags).all()) if flags else True
+    return torch.stack(flags).all() if flags else torch.tensor(True)
 
 
 class StopRequest:

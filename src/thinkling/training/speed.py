@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from thinkling.errors import InputError
+from thinkling.nn.fused import fused_kernels
 from thinkling.nn.precision import measure_matmul
 from thinkling.training.config import TrainConfig
 from thinkling.training.objective import Objective, S
@@ -50,12 +51,14 @@ def training_loop(objective: Objective[S], config: TrainConfig) -> Callable[[int
     """Training steps with everything the trainer does in one; each is made by a call with its number (from 1)."""
     update = Update(objective.model, config)
     slots = objective.fresh_state()
+    device = next(objective.model.parameters()).device
 
     def step(number: int) -> None:
         nonlocal slots
         update.clear()
-        slots, loss = objective.loss(objective.model, slots, number)
-        (loss.total / loss.count).backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
+        with fused_kernels(config.fused, device):
+            slots, loss = objective.loss(objective.model, slots, number)
+            (loss.total / loss.count).backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
         update.gradient_norm().item()
         update.apply(number, 0.0)
 

@@ -31,6 +31,7 @@ from thinkling.artifacts.provenance import provenance
 from thinkling.artifacts.run_folder import CONFIG, RunFolder, newest_complete, write_json
 from thinkling.artifacts.shards import write_shards
 from thinkling.errors import TrainingStoppedError
+from thinkling.nn.fused import fault_on, fused_kernels
 from thinkling.nn.sharding import is_divided
 from thinkling.training import distributed
 from thinkling.training.compilation import compile_for_training
@@ -90,7 +91,8 @@ def train(
         ThinklingError: the run could not be saved.
         TrainingStoppedError: the loss stayed not finite after several roll-backs.
     """
-    with StopRequest() as stop:
+    place = next(objective.model.parameters()).device
+    with StopRequest() as stop, fused_kernels(config.fused, place):
         trainer = Trainer(objective, config, RunFolder(run_dir), data_sha256, quiet)
         try:
             return trainer.run(resume, stop)
@@ -182,6 +184,8 @@ class Trainer(Generic[S]):
                 self.log.warn(f"{self.folder.path} has no checkpoint yet; starting at the beginning")
             self._save()  # what the guard rolls back to until there is a later one
         self.model.train()
+        if self.device.type == "cuda" and self.config.fused == "auto" and (fault := fault_on(self.device)):
+            self.log.note(f"plain operations instead of fused kernels, which do not work here: {fault}")
         if self.config.compile:
             self._compile()
         self.clock_zero = time.perf_counter() - self.done.seconds
@@ -222,10 +226,9 @@ class Trainer(Generic[S]):
     def _step(self, stop: StopRequest) -> None:
         self.done.step += 1
         self.update.clear()
-        slots, loss, finite = self._gradients(stop)
+        slots, loss = self._gradients()
         norm = self.update.gradient_norm()
-        finite = finite and self.update.gradients_finite(norm)
-        if sum(distributed.added_over_ranks([not finite], self.device)) > 0:
+        if not self._agree(loss, self.update.gradients_finite(norm), stop):
             self._skip(slots)
             return
         self.done.guard.judge(poisoned=False)
@@ -235,21 +238,16 @@ class Trainer(Generic[S]):
             {"loss": (loss.total, loss.count), "grad_norm": (norm, torch.ones_like(norm)), **loss.metrics}
         )
 
-    def _gradients(self, stop: StopRequest) -> tuple[S, Loss, bool]:
-        """Those of the mean over all rows of the step: its slots afterwards, its loss, whether that is finite.
+    def _gradients(self) -> tuple[S, Loss]:
+        """Those of the mean over all rows of the step: its slots afterwards and its loss.
 
-        DDP averages the ranks' gradients; times the number of ranks over the count of all rows, the average is the
-        gradient of the mean.
+        Nothing is read on the host here: a read would leave a GPU without work.
         """
         parts = self.config.accumulation
         if parts == 1:
             slots, loss = self.objective.loss(self.forward, self.slots, self.done.step)
-            # Divided on the device and read after the backward pass: a read before it would leave a GPU without work.
-            count_of_all = distributed.added_on_device(loss.count.double())
-            share = self.shard.world_size / count_of_all.clamp(min=1.0)
-            self._backward(loss.total * share.to(loss.total.dtype))
-            total, _ = self._agree(loss, stop)
-            return slots, loss, math.isfinite(total)
+            self._backward(loss.total * self._share_of_one(loss))
+            return slots, loss
         slots, losses = self.slots, []
         for part in range(1, parts + 1):
             with nullcontext() if part == parts else distributed.kept_local(self.forward):
@@ -257,23 +255,34 @@ class Trainer(Generic[S]):
                 self._backward(loss.total)
             losses.append(loss)
         loss = added(losses)
-        total, count = self._agree(loss, stop)
         # Only now is it known how many rows (or tokens) all parts have.
-        self.update.scale_gradients(self.shard.world_size / max(count, 1.0))
-        return slots, loss, math.isfinite(total)
+        self.update.scale_gradients(self._share_of_one(loss))
+        return slots, loss
+
+    def _share_of_one(self, loss: Loss) -> Tensor:
+        """What a row's gradient is multiplied by, a scalar in the dtype of the loss.
+
+        DDP averages the ranks' gradients; times the number of ranks over the count of all rows, the average is the
+        gradient of the mean.
+        """
+        count_of_all = distributed.added_on_device(loss.count.double())
+        return (self.shard.world_size / count_of_all.clamp(min=1.0)).to(loss.total.dtype)
 
     def _backward(self, loss: Tensor) -> None:
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
 
-    def _agree(self, loss: Loss, stop: StopRequest) -> tuple[float, float]:
-        """Loss and count of all ranks; on the way all take over rank 0's clock and anybody's wish to stop."""
-        total, count = torch.stack([loss.total.detach().double(), loss.count.double()]).tolist()
+    def _agree(self, loss: Loss, finite: Tensor, stop: StopRequest) -> bool:
+        """Whether loss and gradients are finite on all ranks, so that the update may be made.
+
+        On the way all take over rank 0's clock and anybody's wish to stop. Here the host waits for the backward pass.
+        """
+        here = torch.stack([loss.total.detach().double(), loss.count.double(), (~finite).double()]).tolist()
         clock = time.perf_counter() - self.clock_zero if self.shard.rank == 0 else 0.0
-        numbers = [total, count, clock, float(stop.asked)]
-        total, count, self.done.seconds, stops = distributed.added_over_ranks(numbers, self.device)
+        numbers = [*here, clock, float(stop.asked)]
+        total, count, poisoned, self.done.seconds, stops = distributed.added_over_ranks(numbers, self.device)
         self.stop_asked = stops > 0
         self.examples += count
-        return total, count
+        return math.isfinite(total) and not poisoned
 
     def _skip(self, slots: S) -> None:
         """A poisoned step: no update, every slot starts anew, and the guard says what else."""

@@ -37,9 +37,9 @@ class Update:
             optimizer.zero_grad(set_to_none=True)
         self.sparse.clear()
 
-    def scale_gradients(self, factor: float) -> None:
-        """Multiply the dense gradients. Of the sparse ones only the sign is used."""
-        gradients = [param.grad for param in self.model.parameters() if param.grad is not None]
+    def scale_gradients(self, factor: Tensor) -> None:
+        """Multiply the dense gradients by a scalar. Of the sparse ones only the sign is used."""
+        gradients = [local_part(param.grad) for param in self.model.parameters() if param.grad is not None]
         torch._foreach_mul_(gradients, factor)
 
     def gradient_norm(self) -> Tensor:
@@ -51,13 +51,13 @@ class Update:
             torch.nn.utils.clip_grads_with_norm_(params, self.config.grad_clip, norm)
         return norm
 
-    def gradients_finite(self, norm: Tensor) -> bool:
-        """Whether the dense norm and this rank's sparse gradients are finite."""
+    def gradients_finite(self, norm: Tensor) -> Tensor:
+        """Whether the dense norm and this rank's sparse gradients are finite: a scalar bool on the device."""
         return all_finite([norm, *self.sparse.gradients()])
 
     def weights_finite(self) -> bool:
         """Whether every parameter, or this rank's part of it, is finite."""
-        return all_finite(local_part(param.detach()) for param in self.model.parameters())
+        return bool(all_finite(local_part(param.detach()) for param in self.model.parameters()))
 
     def apply(self, step: int, seconds: float) -> None:
         """Update weights, tables and average. Collective where there are sparse tables."""

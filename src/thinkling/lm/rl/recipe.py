@@ -28,6 +28,7 @@ class GrpoRecipe:
             grad_clip=1.0,
             log_every=1,
             validate_every=20,
+            patience=6,  # of 15 validations: a held-out plateau ends training
             checkpoint_every=20,
         )
     )
