@@ -30,14 +30,15 @@ def random_network(architecture: str, **settings: Any) -> HRM | TRM:
     return network.eval()
 
 
-def write_random_run(folder: Path, **halting: Any) -> Path:
-    """A run folder of a 4x4 Sudoku model that knows nothing."""
-    network = random_network("hrm", hidden_size=32, mixing="mlp", positions="none")
+def write_random_run(folder: Path, *, size: int = 4, **halting: Any) -> Path:
+    """A run folder of a Sudoku model of a size that knows nothing."""
+    sizes = {"vocab_size": size + 2, "seq_len": size * size}
+    network = random_network("hrm", **sizes, hidden_size=32, mixing="mlp", positions="none")
     description = {
         "product": "puzzles",
         "architecture": "hrm",
         "model": asdict(network.config),
-        "task": {"name": "sudoku", "size": 4},
+        "task": {"name": "sudoku", "size": size},
         "halting": asdict(HaltingConfig(**{"learning": "halt_only", "max_steps": 6} | halting)),
     }
     write_model_folder(folder, description, network.state_dict())

@@ -111,8 +111,7 @@ def manifest(model: PuzzleModel, name: str, examples: list[dict[str, str]]) -> M
         "backend": "onnx",
         "product": "puzzles",
         "name": name,
-        # Search is Python; a browser has the network and its symmetric copies.
-        "description": {"id": name, "object": "model", **described, "can_search": False},
+        "description": {"id": name, "object": "model", **described},
         "examples": examples,
         "model": MODEL,
         "graph": {"positions": config.total_len, "width": config.hidden_size},

@@ -22,7 +22,7 @@ export class OnnxBackend {
       samples: symmetries,
       vary: ["symmetry"],
       select: this.task.hasChecker ? ["valid", "q", "vote", "residual", "first"] : ["q", "vote", "residual", "first"],
-      search: false,
+      search: Boolean(description.can_search),
     };
     this.asked = 0;
   }
@@ -46,7 +46,7 @@ export class OnnxBackend {
     const puzzleId = puzzle_id ? this.identifiers.indexOf(puzzle_id) : 0;
     if (puzzleId < 0) throw new Error(`There is no puzzle ${JSON.stringify(puzzle_id)} among those this model knows.`);
     const number = this.asked++;
-    const { halt, steps, samples, select } = settings;
+    const { halt, steps, samples, select, search, budget } = settings;
     return new Promise((resolve, reject) => {
       const finish = (act) => {
         this.worker.removeEventListener("message", hear);
@@ -63,7 +63,7 @@ export class OnnxBackend {
         finish(() => reject(new DOMException("stopped", "AbortError")));
       });
       this.worker.addEventListener("message", hear);
-      this.worker.postMessage({ solve: { number, question, options: { puzzleId, halt, steps, samples, select } } });
+      this.worker.postMessage({ solve: { number, question, options: { puzzleId, halt, steps, samples, select, search, budget } } });
     });
   }
 
@@ -81,7 +81,9 @@ export class OnnxBackend {
       limit: settings.steps,
       q_halt: said.q_halt,
       samples: settings.samples,
-      solved_by: right ? (said.number ? "breadth" : "network") : null,
+      solved_by: said.solved_by,
+      segments: said.segments,
+      ...(settings.search ? { search: said.outcome, nodes: said.nodes } : {}),
       points: said.points,
     };
   }

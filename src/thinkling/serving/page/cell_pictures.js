@@ -24,7 +24,8 @@ export function viewOf(thought, name) {
     question: symbols(null),
     cells: (answer) => symbols(task.read(answer)),
     trace: [...segments, ...(closing ? [closing] : [])].map((segment) => ({ ...segment, confidence: segment.confidence ? places.map((place) => segment.confidence[place]) : null })),
-    limit: result.limit ?? thought.limit,
+    // A search goes beyond what a chain is allowed.
+    limit: result.nodes > 1 ? null : (result.limit ?? thought.limit),
     status: result.status,
     result: { model: name, ...result, trace: segments },
   };

@@ -1,14 +1,19 @@
 // Runs the exported graph beside the page, so that the page stays awake while the model thinks.
 //
 // Messages in:  {open: {ort, folder, model, graph, halting, task}}, {solve: {number, question, options}}, {stop: number}
+//               (options as for `think`; with `search`, as for `search`)
 // Messages out: {opened}, {number, segment}, {number, answer}, {number, failed}
 
+import { search } from "./search.js";
+import { rulesOf } from "./search_rules.js";
 import { taskOf } from "./tasks.js";
 import { think } from "./thinking_loop.js";
 import { project } from "./trajectory.js";
 
 let opened = null;
 const stopped = new Set();
+/** Milliseconds after which a message to stop is heard. */
+const DEAFEST = 20;
 
 async function open({ ort: address, folder, model, graph, halting, task }) {
   const ort = await import(address);
@@ -22,26 +27,26 @@ async function open({ ort: address, folder, model, graph, halting, task }) {
       .map(([name, { type, data, dims }]) => [name, new ort.Tensor(type, data, dims)]);
     return session.run(Object.fromEntries(tensors));
   };
-  return { run, graph, halting, task: taskOf(task) };
+  return { run, settings: { sizes: graph, halting }, task: taskOf(task), rules: rulesOf(task) };
 }
 
 async function solve({ number, question, options }) {
-  const { run, graph, halting, task } = await opened;
-  const thinking = think(run, graph, halting, task, question, {
-    ...options,
-    random: mulberry(options.seed ?? 0),
-    stopped: () => stopped.has(number),
-  });
-  for (;;) {
+  const { run, settings, task, rules } = await opened;
+  const all = { ...options, random: mulberry(options.seed ?? 0), stopped: () => stopped.has(number) };
+  const thinking = options.search ? search(run, settings, task, rules, question, all) : think(run, settings, task, question, all);
+  let listened = performance.now();
+  for (let step = 1; ; step++) {
     const { value, done } = await thinking.next();
     if (done) {
-      const { states, ...answer } = value;
+      const { states, logits, ...answer } = value;
       postMessage({ number, answer: { ...answer, points: project(states) } });
       return;
     }
-    postMessage({ number, segment: value });
-    // A turn of the event loop, so that a message to stop is heard.
+    postMessage({ number, segment: { step, ...value } });
+    if (performance.now() - listened < DEAFEST) continue;
+    // A turn of the event loop, so that a message to stop is heard. It takes milliseconds: not after every segment.
     await new Promise((resolve) => setTimeout(resolve));
+    listened = performance.now();
   }
 }
 

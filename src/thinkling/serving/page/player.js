@@ -96,8 +96,10 @@ export class Player {
       return;
     }
     const pace = this.still.matches ? 0 : Math.min(SLOWEST, Math.max(FASTEST, LONGEST_PLAY / this.frames.length));
+    // Of the many segments of a search only some are seen in passing.
+    const stride = Math.max(1, Math.ceil((this.frames.length * FASTEST) / LONGEST_PLAY));
     this.timer = setTimeout(() => {
-      this.go(this.at + 1);
+      this.go(this.at + stride);
       this.next();
     }, pace);
   }

@@ -187,7 +187,7 @@ class PuzzlePage {
   async solve(step = null) {
     const { values: settings } = this.settings;
     const work = new AbortController();
-    const thought = new Thought(this.task, this.question, settings.steps);
+    const thought = new Thought(this.task, this.question, settings.search ? Math.max(settings.steps, settings.budget) : settings.steps);
     let puzzle;
     try {
       // Found here, a mistake is told at once.
@@ -204,7 +204,7 @@ class PuzzlePage {
     this.tray("watch");
     this.board.show(this.question, null);
     this.find(".readout").textContent = "";
-    this.say("thinking", "Thinking", "", [["Segments", `0 of ${settings.steps}`]]);
+    this.say("thinking", "Thinking", "", [["Segments", `0 of ${thought.limit}`]]);
     try {
       await this.opened;
       const result = await this.backend.solve({ puzzle, puzzle_id: this.settings.puzzleId, settings }, (segment) => {
@@ -216,7 +216,11 @@ class PuzzlePage {
       this.finish(thought, step);
     } catch (error) {
       if (this.thought !== thought) return;
+      // What has been thought already and is still to be shown must not talk over what is said now.
+      thought.concluded = true;
       this.player.end();
+      this.player.pause();
+      this.player.go(thought.frames.length - 1);
       if (error.name === "AbortError") this.say("ready", "Stopped", "As far as it had come.", []);
       else this.complain(error.message);
     } finally {

@@ -3,7 +3,7 @@
 import { PuzzleError } from "./puzzle_error.js";
 
 const CHARACTERS = "?# SGo";
-const [WALL, OPEN, START, GOAL, PATH] = [1, 2, 3, 4, 5];
+export const [WALL, OPEN, START, GOAL, PATH] = [1, 2, 3, 4, 5];
 
 export function maze({ rows, columns }) {
   const length = rows * columns;
@@ -43,7 +43,7 @@ export function maze({ rows, columns }) {
     for (let next = 0; next < waiting.length; next++) {
       const cell = waiting[next];
       if (cell === goal) return steps[cell];
-      for (const other of neighbours(cell)) {
+      for (const other of neighboursOf(cell, rows, columns)) {
         if (free[other] && steps[other] < 0) {
           steps[other] = steps[cell] + 1;
           waiting.push(other);
@@ -51,15 +51,6 @@ export function maze({ rows, columns }) {
       }
     }
     return -1;
-  }
-
-  function neighbours(cell) {
-    const found = [];
-    if (cell >= columns) found.push(cell - columns);
-    if (cell + columns < length) found.push(cell + columns);
-    if (cell % columns) found.push(cell - 1);
-    if ((cell + 1) % columns) found.push(cell + 1);
-    return found;
   }
 
   return {
@@ -117,6 +108,16 @@ export function maze({ rows, columns }) {
     },
     view: (random) => dihedral(rows, columns, random),
   };
+}
+
+/** The cells next to a cell, by the four moves. */
+export function neighboursOf(cell, rows, columns) {
+  const found = [];
+  if (cell >= columns) found.push(cell - columns);
+  if (cell + columns < rows * columns) found.push(cell + columns);
+  if (cell % columns) found.push(cell - 1);
+  if ((cell + 1) % columns) found.push(cell + 1);
+  return found;
 }
 
 /** A turned or mirrored copy; an oblong maze keeps its rows and columns. */

@@ -2,13 +2,13 @@
 
 import { PuzzleError } from "./puzzle_error.js";
 
-const BLANK = 1;
+export const BLANK = 1;
 const BOXES = { 4: [2, 2], 6: [2, 3], 9: [3, 3] };
 
 export function sudoku({ size }) {
   const length = size * size;
   const [boxRows, boxColumns] = BOXES[size];
-  const units = unitsOf(size, boxRows, boxColumns);
+  const units = unitsOf(size);
   const place = (cell) => `row ${Math.floor(cell / size) + 1}, column ${(cell % size) + 1}`;
 
   function parse(text) {
@@ -87,7 +87,9 @@ export function sudoku({ size }) {
   };
 }
 
-function unitsOf(size, boxRows, boxColumns) {
+/** The cells of each row, column and box of a board. */
+export function unitsOf(size) {
+  const [boxRows, boxColumns] = BOXES[size];
   const rows = [], columns = [], boxes = [];
   for (let number = 0; number < size; number++) rows.push([]), columns.push([]), boxes.push([]);
   for (let cell = 0; cell < size * size; cell++) {

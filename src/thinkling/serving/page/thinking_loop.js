@@ -5,60 +5,79 @@
 const sigmoid = (value) => 1 / (1 + Math.exp(-value));
 
 /**
- * Thinks about one question; yields what its leading chain says after each segment and returns the chosen chain.
+ * Puts questions to the graph: each call of the function that comes back is one segment of all of them, and says of each
+ * {tokens [L], confidence [L], logits [L * V], q_halt, q_continue, residual, lead, state [S * D]}. `lead` is what decides
+ * whether it halts, `state` its high-level state.
  *
- * @param run      (feeds) -> the graph's outputs; both as {type, dims, data} by name
- * @param sizes    {positions: S, width: D}
- * @param halting  the model's settings: learning, threshold, confirmations
- * @param task     its rules and symmetries
- * @param question tokens [L]
- * @param options  {puzzleId, halt, steps, samples, select, random, stopped()}
+ * @param run       (feeds) -> the graph's outputs; both as {type, dims, data} by name
+ * @param settings  {sizes: {positions: S, width: D}, halting: the model's settings}
+ * @param questions [K] tokens [L]
+ * @param puzzleId  row of the puzzle embedding
  */
-export async function* think(run, sizes, halting, task, question, options) {
+export function segmentOf(run, { sizes, halting }, questions, puzzleId) {
   const { positions, width } = sizes;
-  const length = question.length, per = positions * width;
-  const views = viewsOf(task, options.samples, options.random);
-  const count = views.length;
+  const count = questions.length, length = questions[0].length, per = positions * width;
   const feeds = {
-    inputs: { type: "int64", dims: [count, length], data: BigInt64Array.from(views.flatMap((view) => view.apply(question)), BigInt) },
-    puzzle_ids: { type: "int64", dims: [count], data: new BigInt64Array(count).fill(BigInt(options.puzzleId)) },
+    inputs: { type: "int64", dims: [count, length], data: BigInt64Array.from(questions.flat(), BigInt) },
+    puzzle_ids: { type: "int64", dims: [count], data: new BigInt64Array(count).fill(BigInt(puzzleId)) },
   };
-  let high = new Float32Array(count * per), low = new Float32Array(count * per);
-  const agreed = new Array(count).fill(0), states = views.map(() => []);
-  const needed = 1 + (options.halt === "q" ? (halting.confirmations ?? 0) : 0);
-
-  for (let step = 1; ; step++) {
+  let high = new Float32Array(count * per), low = new Float32Array(count * per), fresh = 1;
+  return async () => {
     const output = await run({
       ...feeds,
       z_H: { type: "float32", dims: [count, positions, width], data: high },
       z_L: { type: "float32", dims: [count, positions, width], data: low },
-      fresh: { type: "bool", dims: [count], data: new Uint8Array(count).fill(step === 1 ? 1 : 0) },
+      fresh: { type: "bool", dims: [count], data: new Uint8Array(count).fill(fresh) },
     });
-    const next = output.next_z_H.data;
+    const before = high, next = output.next_z_H.data;
+    [high, low, fresh] = [next, output.next_z_L.data, 0];
+    return questions.map((_, number) => ({
+      ...readOut(output.logits.data, number, length, output.logits.dims[2]),
+      q_halt: sigmoid(output.q_halt.data[number]),
+      q_continue: sigmoid(output.q_continue.data[number]),
+      residual: change(before, next, number * per, per),
+      lead: output.q_halt.data[number] - (halting.learning === "q_learning" ? output.q_continue.data[number] : 0),
+      state: next.subarray(number * per, (number + 1) * per),
+    }));
+  };
+}
+
+/**
+ * Thinks about one question; yields what its leading chain says after each segment and returns the chosen chain with
+ * {steps, segments (of all chains), solved_by, states, logits}.
+ *
+ * @param run      as for `segmentOf`
+ * @param settings as for `segmentOf`; of halting learning, threshold and confirmations
+ * @param task     its checker and symmetries
+ * @param question tokens [L]
+ * @param options  {puzzleId, halt, steps, samples, select, random, stopped()}
+ */
+export async function* think(run, settings, task, question, options) {
+  const { halting } = settings;
+  const views = viewsOf(task, options.samples, options.random);
+  const segment = segmentOf(run, settings, views.map((view) => view.apply(question)), options.puzzleId);
+  const agreed = views.map(() => 0), states = views.map(() => []);
+  const needed = 1 + (options.halt === "q" ? (halting.confirmations ?? 0) : 0);
+
+  for (let steps = 1; ; steps++) {
+    const said = await segment();
     const chains = views.map((view, number) => {
-      const said = readOut(output.logits.data, number, length, output.logits.dims[2]);
-      const chain = {
-        number,
-        tokens: view.back(said.tokens),
-        confidence: view.backValues(said.confidence),
-        q_halt: sigmoid(output.q_halt.data[number]),
-        q_continue: sigmoid(output.q_continue.data[number]),
-        residual: change(high, next, number * per, per),
-      };
-      states[number].push(next.slice(number * per, (number + 1) * per));
+      const { tokens, confidence, q_halt, q_continue, residual, lead, state } = said[number];
+      const chain = { number, tokens: view.back(tokens), confidence: view.backValues(confidence), q_halt, q_continue, residual };
+      // Of a whole batch, a part of the same memory: kept, it would keep the batch.
+      states[number].push(state.slice());
       chain.valid = task.hasChecker && task.check(question, chain.tokens);
-      const lead = output.q_halt.data[number] - (halting.learning === "q_learning" ? output.q_continue.data[number] : 0);
       const willing = options.halt === "valid" ? chain.valid : options.halt === "q" && lead > logit(halting.threshold ?? 0.5);
       agreed[number] = willing ? agreed[number] + 1 : 0;
       chain.halted = agreed[number] >= needed;
       return chain;
     });
     const chosen = choose(chains, options.select);
-    yield { step, ...chosen };
-    high = next;
-    low = output.next_z_L.data;
-    if (chains.some((chain) => chain.halted) || step >= options.steps || options.stopped()) {
-      return { ...chosen, steps: step, states: states[chosen.number] };
+    yield chosen;
+    if (chains.some((chain) => chain.halted) || steps >= options.steps || options.stopped()) {
+      const { number, valid } = chosen;
+      const solved_by = valid ? (number ? "breadth" : "network") : null;
+      return { ...chosen, steps, segments: steps * views.length, solved_by, states: states[number], logits: said[number].logits };
     }
   }
 }
@@ -77,11 +96,12 @@ function viewsOf(task, samples, random) {
   return views;
 }
 
-/** The most probable token of each position, and its probability. */
-function readOut(logits, number, length, vocabulary) {
+/** The most probable token of each position, its probability, and what it was chosen by. */
+function readOut(batch, number, length, vocabulary) {
+  const logits = batch.subarray(number * length * vocabulary, (number + 1) * length * vocabulary);
   const tokens = [], confidence = [];
   for (let place = 0; place < length; place++) {
-    const start = (number * length + place) * vocabulary;
+    const start = place * vocabulary;
     let best = 0;
     for (let token = 1; token < vocabulary; token++) if (logits[start + token] > logits[start + best]) best = token;
     let sum = 0;
@@ -89,7 +109,7 @@ function readOut(logits, number, length, vocabulary) {
     tokens.push(best);
     confidence.push(1 / sum);
   }
-  return { tokens, confidence };
+  return { tokens, confidence, logits };
 }
 
 /** Relative change of a chain's high-level state: |z_H' - z_H| / |z_H'|. */

@@ -19,14 +19,15 @@ export class Thought {
   }
 
   /**
-   * Takes the result; returns one more frame where its answer is not that of the last segment (a search put it together,
-   * or another chain said it), else null.
+   * Takes the result; returns one more frame where its answer is not that of the last segment (a search put it together
+   * or ended without one, or another chain said it), else null.
    */
   close(result) {
     this.result = result;
     const last = this.frames.at(-1);
     if (last && this.task.write(this.task.read(result.answer)) === this.task.write(last.tokens)) return null;
-    const maker = result.solved_by === "search" ? "Put together by search" : "Chosen among the chains";
+    const own = result.nodes > 1 ? "The network's own answer" : "Chosen among the chains";
+    const maker = result.solved_by === "search" ? "Put together by search" : own;
     this.closing = { step: (last?.step ?? 0) + 1, answer: result.answer };
     return this.frame(this.closing, maker);
   }
@@ -95,7 +96,7 @@ export function verdict(thought) {
   const { task, result, limit } = thought;
   const broken = thought.frames.at(-1)?.breaches.size ?? 0;
   const searched = result.solved_by === "search";
-  const spent = searched ? `${result.segments ?? result.steps} in all` : `${result.steps} of ${Math.max(result.limit ?? limit, result.steps)}`;
+  const spent = searched || result.nodes > 1 ? `${result.segments ?? result.steps} in all` : `${result.steps} of ${Math.max(result.limit ?? limit, result.steps)}`;
   // What the network thought of its own answer says nothing of the one that a search put together.
   const figures = [["Segments", spent], ...(searched ? [] : [["Own estimate", percent(result.q_halt)]])];
   if (result.solved_by) figures.push(["Found by", FOUND_BY[result.solved_by] ?? result.solved_by]);
@@ -105,9 +106,15 @@ export function verdict(thought) {
     unverified: ["Unverified", `Nothing can check this answer. The model puts it at ${percent(result.q_halt)} to be right.`],
     unsolved: [
       "Unsolved",
-      broken ? `Even the best answer breaks a rule in ${broken} cells.` : "No answer was found that keeps all rules. More segments, chains or a search may help.",
+      unsolved(result) ?? (broken ? `Even the best answer breaks a rule in ${broken} cells.` : "No answer was found that keeps all rules. More segments, chains or a search may help."),
     ],
   };
   const [word, why] = words[result.status] ?? [result.status, ""];
   return { status: result.status, word, why, figures };
+}
+
+/** What a search that found no answer has found out; null where there was none. */
+function unsolved({ search, segments }) {
+  if (search === "no_answer") return "The search has left nothing out: no answer keeps all rules.";
+  return search === "budget" ? `The search has spent its segments, ${segments} in all. With more of them it would go on.` : null;
 }
