@@ -180,6 +180,23 @@ def test_a_mistake_of_ours_is_no_traceback(model: FakeModel) -> None:
     assert "Traceback" not in answer.text
 
 
+def test_a_request_that_comes_another_way_gets_the_same_answer(model: FakeModel) -> None:
+    """Inside another application the path is another one, and FastAPI itself finds the route."""
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+    app = create_app(model, SETTINGS)  # type: ignore[arg-type]  # it has what the application needs
+    outer = FastAPI()
+    outer.mount("/inner", app)
+    answers = []
+    for address, path in ((app, CHAT), (outer, f"/inner{CHAT}")):
+        with TestClient(address, base_url="http://localhost") as client:
+            answers.append(client.post(path, json={"messages": 1}))
+    assert answers[0].status_code == answers[1].status_code == 400
+    assert answers[0].json() == answers[1].json()
+    assert CHAT in app.openapi()["paths"]
+
+
 def test_a_server_for_everybody_may_be_called_by_any_name(model: FakeModel) -> None:
     with serving(model, ServerSettings(model_name="tiny", allowed_hosts=())) as address:
         assert call(urlsplit(address).netloc, "GET", "/health", Host="some.where")[0] == 200

@@ -234,6 +234,7 @@ def test_a_failure_is_an_error_without_a_traceback(client: openai.OpenAI, model:
     assert failed.value.status_code == 500
     assert "secret" not in str(failed.value)
     assert "Traceback" not in str(failed.value)
+    wait_for(lambda: len(model.engines) > 1)  # the client hears of the failure before there is another engine
     model.engines[1].fail_next_step = True
     with pytest.raises(openai.APIError, match="generating failed"):
         list(client.chat.completions.create(model="tiny", messages=ASK, stream=True))

@@ -33,7 +33,7 @@ from thinkling.serving.settings import ServerSettings
 from thinkling.tasks.sudoku import Sudoku
 from thinkling.thinking.carry import Carry, SegmentOutput
 
-SETTINGS = ServerSettings(model_name="tiny", slots=8)
+SETTINGS = ServerSettings(model_name="tiny", slots=8, thinkers=1)
 TASK = Sudoku(4)
 PUZZLES = puzzles(30)
 
@@ -197,6 +197,7 @@ def test_a_search_follows_chains_that_are_sure_and_wrong() -> None:
             assert (answer["status"], answer["solved_by"]) == ("verified", "search")
             steps = [segment["step"] for name, segment in events if name == "segment"]
             assert len(steps) == 1 + answer["nodes"], "one of the chains, and one of each node"
+            assert steps == sorted(set(steps)), "numbered on, so that a page draws the search behind the chains"
 
 
 def test_many_clients_share_the_slots(client: Client, model: PuzzleModel) -> None:
@@ -213,7 +214,7 @@ def test_many_clients_share_the_slots(client: Client, model: PuzzleModel) -> Non
 def test_one_puzzle_does_not_wait_behind_many() -> None:
     """Clients get slots in turn."""
     model = knowing_model(needed=lambda tokens: 4, pause=0.01)
-    with serving_puzzles(model, ServerSettings(slots=4)) as client, ThreadPoolExecutor(1) as pool:
+    with serving_puzzles(model, ServerSettings(slots=4, thinkers=1)) as client, ThreadPoolExecutor(1) as pool:
         many = pool.submit(client.solve, puzzles=PUZZLES * 4)
         wait_for(lambda: client.call("GET", "/health")[1]["open"] > 0)
         assert client.solve(puzzle=PUZZLES[0])[0] == 200
@@ -224,7 +225,7 @@ def test_one_puzzle_does_not_wait_behind_many() -> None:
 def test_a_question_with_many_chains_gets_its_slots_in_time() -> None:
     """It wants all slots while others always have one; they must not get ahead of it for ever."""
     model = knowing_model(needed=lambda tokens: 6, pause=0.002)
-    with serving_puzzles(model, ServerSettings(slots=4)) as client, ThreadPoolExecutor(3) as pool:
+    with serving_puzzles(model, ServerSettings(slots=4, thinkers=1)) as client, ThreadPoolExecutor(3) as pool:
         others = [pool.submit(client.solve, puzzles=PUZZLES) for _ in range(2)]
         (result,) = client.solve(puzzle=PUZZLES[0], samples=4, steps=6, halt="never")[1]["results"]
         assert result["segments"] == 24
@@ -235,7 +236,7 @@ def test_a_question_with_many_chains_gets_its_slots_in_time() -> None:
 @pytest.mark.parametrize("extra", [{}, {"samples": 4}, {"search": True, "budget": 20_000}])
 def test_a_client_that_leaves_frees_its_slots(stream: bool, extra: dict[str, Any]) -> None:
     model = knowing_model(needed=lambda tokens: 10_000, pause=0.005)
-    settings = ServerSettings(slots=4)
+    settings = ServerSettings(slots=4, thinkers=1)
     with serving_puzzles(model, settings) as client:
         connection = http.client.HTTPConnection(client.address, timeout=5)
         body = {"puzzles": puzzles(8, blanks=12), "steps": 200, "stream": stream} | extra
@@ -254,7 +255,7 @@ def test_a_client_that_leaves_frees_its_slots(stream: bool, extra: dict[str, Any
 def test_a_full_server_says_when_to_come_back() -> None:
     model = knowing_model(needed=lambda tokens: 3, pause=0.02)
     with (
-        serving_puzzles(model, ServerSettings(slots=2, max_waiting_puzzles=2)) as client,
+        serving_puzzles(model, ServerSettings(slots=2, thinkers=1, max_waiting_puzzles=2)) as client,
         ThreadPoolExecutor(1) as pool,
     ):
         first = pool.submit(client.solve, puzzles=PUZZLES[:4])

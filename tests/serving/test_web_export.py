@@ -65,7 +65,7 @@ def test_the_page_is_told_how_to_think(folder: Path) -> None:
     told = json.loads((folder / "site" / "manifest.json").read_text(encoding="utf-8"))
     assert (told["backend"], told["product"], told["name"]) == ("onnx", "puzzles", "small one")
     assert told["description"]["task"] == {"name": "sudoku", "size": 4}
-    assert told["description"]["can_search"] is False
+    assert told["description"]["can_search"] is True
     assert told["halting"]["learning"] == "halt_only"
     assert told["identifiers"] == []
     model = OnnxSolver.from_file(folder / "site" / told["model"], threads=1)

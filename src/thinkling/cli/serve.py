@@ -48,6 +48,8 @@ class Arguments(CommandArguments):
     """What clients call the model (empty: the name of its folder)."""
     slots: int = ServerSettings.slots
     """Chains of thought, or answers, in work at once; further ones wait."""
+    thinkers: int = ServerSettings.thinkers
+    """Threads that think about puzzles, each with slots of its own (0: two where there are two cores, else one)."""
     max_waiting: int = ServerSettings.max_waiting
     """Answers of a language model that may wait for a slot."""
     max_waiting_puzzles: int = ServerSettings.max_waiting_puzzles
@@ -86,6 +88,8 @@ class Arguments(CommandArguments):
     """auto, cpu, cuda or mps."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Dtype of matrix products."""
+    compile: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Let a language model use kernels that this machine's C++ compiler makes first; on a CPU it is faster."""
 
 
 def run(arguments: Arguments) -> int:
@@ -141,6 +145,10 @@ def _app(arguments: Arguments, settings: ServerSettings) -> tuple[Any, int]:
         compute_dtype=arguments.compute_dtype,
         task=arguments.task,
     )
+    if arguments.compile:
+        if not hasattr(model, "compile"):
+            raise InputError("--compile", "a language model", "leave it out")
+        model.compile()
     if arguments.grid:
         rows, columns = rows_and_columns("--grid", arguments.grid)
         if not hasattr(model, "on_grid"):

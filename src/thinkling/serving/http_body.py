@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from thinkling.serving.errors import RequestError
 
@@ -17,8 +18,10 @@ async def json_body(request: Request, most_bytes: int) -> bytes:
     Raises:
         RequestError: another type of content (415; a web page of another origin can send only such without asking),
             or too long a body (413), which is read no further.
+        ClientDisconnect: the client left before its end.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    headers = dict(request.scope["headers"])
+    kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise RequestError(
             f"content-type {kind!r}",
@@ -27,14 +30,19 @@ async def json_body(request: Request, most_bytes: int) -> bytes:
             status=415,
             code="content_type",
         )
-    said = request.headers.get("content-length", "0")
+    said = headers.get(b"content-length", b"0").decode("latin-1")
     if said.isdecimal() and int(said) > most_bytes:
         raise _too_long(said, most_bytes)
     body = bytearray()
-    async for part in request.stream():
-        body += part
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
         if len(body) > most_bytes:
             raise _too_long(f"more than {most_bytes}", most_bytes)
+        more = message.get("more_body", False)
     return bytes(body)
 
 

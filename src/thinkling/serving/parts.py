@@ -18,7 +18,7 @@ from thinkling.serving.examples import (
     text_examples,
 )
 from thinkling.serving.metrics import Metrics
-from thinkling.serving.service_thread import ServiceThread
+from thinkling.serving.service_thread import Service
 from thinkling.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Part:
     """What the page offers to begin with."""
     routers: tuple[APIRouter, ...]
     """Its routes."""
-    service: ServiceThread
+    service: Service
     """What answers; started and closed with the application."""
 
 
@@ -89,9 +89,9 @@ def _puzzle_part(
 ) -> Part:
     from thinkling.serving.puzzle_description import describe
     from thinkling.serving.puzzle_routes import puzzle_router
-    from thinkling.serving.puzzle_service import PuzzleService
+    from thinkling.serving.puzzle_team import PuzzleTeam
 
-    service = PuzzleService(model, settings, metrics)
+    service = PuzzleTeam(model, settings, metrics)
     return Part(
         product="puzzles",
         details=describe(model, settings),

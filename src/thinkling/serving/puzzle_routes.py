@@ -14,18 +14,19 @@ from thinkling.puzzles.puzzle_model import PuzzleModel
 from thinkling.serving.errors import as_json, body_of
 from thinkling.serving.examples import puzzle_examples
 from thinkling.serving.http_body import json_body
-from thinkling.serving.puzzle_service import PuzzleService, SolveWord
+from thinkling.serving.puzzle_service import SolveListener, SolveWord
+from thinkling.serving.puzzle_team import PuzzleTeam
 from thinkling.serving.request_schemas import SOLVE, body_schema
 from thinkling.serving.settings import ServerSettings
 from thinkling.serving.solve_jobs import Segment, Solved
-from thinkling.serving.solve_request import Asked, SolveRequest, solve_request
+from thinkling.serving.solve_request import Asked, SolveRequest, quick_request, solve_request
 from thinkling.serving.solve_response import result_json, segment_event
 from thinkling.serving.streams import CLIENT_GONE, EventStream, Mailbox, event, unless_gone
 from thinkling.tasks.search_rules import rules_of
 from thinkling.tasks.task import Task
 
 
-def puzzle_router(service: PuzzleService, model: PuzzleModel, settings: ServerSettings) -> APIRouter:
+def puzzle_router(service: PuzzleTeam, model: PuzzleModel, settings: ServerSettings) -> APIRouter:
     """The route.
 
     Args:
@@ -45,35 +46,59 @@ def puzzle_router(service: PuzzleService, model: PuzzleModel, settings: ServerSe
     async def solve(request: Request) -> Response:
         """Solve one puzzle or several: `results` has an entry for each; with `stream` they come as events."""
         body = await json_body(request, settings.max_body_bytes)
-        # In another thread: proving that a puzzle has one solution must not keep the other clients waiting.
-        wanted = await run_in_threadpool(solve_request, body, asked, settings)
+        wanted = quick_request(body, asked, settings)
+        if wanted is None:
+            # In another thread: proving that a puzzle has one solution must not keep the other clients waiting.
+            wanted = await run_in_threadpool(solve_request, body, asked, settings)
         loop = asyncio.get_running_loop()
-        answers = _Answers(service, wanted, mailboxes.setdefault(loop, Mailbox(loop)))
-        handed_on = False
+        mailbox = mailboxes.get(loop) or mailboxes.setdefault(loop, Mailbox(loop))
+        if wanted.stream:
+            answers = _Answers(service, wanted, mailbox)
+            return EventStream(_events(answers, task, wanted), answers.give_up)
+        answered: asyncio.Future[list[Solved] | ThinklingError] = loop.create_future()
+        ticket = service.submit(wanted, _when_all(wanted, answered, mailbox))
         try:
-            if wanted.stream:
-                stream = _events(answers, task, wanted)
-                handed_on = True
-                return EventStream(stream, answers.give_up)
-            solved = await unless_gone(request, answers.all())
-            if solved is None:
-                return Response(status_code=CLIENT_GONE)
-            if wanted.trace:  # long lists of numbers
-                values = await run_in_threadpool(_results, settings.model_name, task, solved, wanted)
-            else:
-                values = _results(settings.model_name, task, solved, wanted)
-            return Response(values, media_type="application/json")
+            solved = await unless_gone(request, answered)
         finally:
-            if not handed_on:
-                answers.give_up()
+            service.give_up(ticket)
+        if solved is None:
+            return Response(status_code=CLIENT_GONE)
+        if isinstance(solved, ThinklingError):
+            raise solved
+        if wanted.trace:  # long lists of numbers
+            values = await run_in_threadpool(_results, settings.model_name, task, solved, wanted)
+        else:
+            values = _results(settings.model_name, task, solved, wanted)
+        return Response(values, media_type="application/json")
 
     return router
 
 
-class _Answers:
-    """What the service says about one client's questions, for the client's event loop."""
+def _when_all(
+    wanted: SolveRequest, answered: asyncio.Future[list[Solved] | ThinklingError], mailbox: Mailbox
+) -> SolveListener:
+    """A listener that says a word to the client's event loop once, when all questions have ended."""
+    ended: list[Solved] = []
 
-    def __init__(self, service: PuzzleService, wanted: SolveRequest, mailbox: Mailbox) -> None:
+    def settle(word: list[Solved] | ThinklingError) -> None:
+        if not answered.done():  # the client has left
+            answered.set_result(word)
+
+    def listen(word: SolveWord) -> None:
+        if isinstance(word, ThinklingError):
+            mailbox.post(settle, word)
+        elif isinstance(word, Solved):
+            ended.append(word)
+            if len(ended) == len(wanted.questions):
+                mailbox.post(settle, sorted(ended, key=lambda solved: solved.index))
+
+    return listen
+
+
+class _Answers:
+    """What the service says about one client's questions as it says it, for the client's event loop."""
+
+    def __init__(self, service: PuzzleTeam, wanted: SolveRequest, mailbox: Mailbox) -> None:
         self._words: asyncio.Queue[SolveWord] = asyncio.Queue()
         self._open = len(wanted.questions)
         self._service = service
@@ -99,11 +124,6 @@ class _Answers:
                 raise word
             self._open -= isinstance(word, Solved)
             yield word
-
-    async def all(self) -> list[Solved]:
-        """The questions in the order of the request, once all have ended."""
-        ended = [word async for word in self.each() if isinstance(word, Solved)]
-        return sorted(ended, key=lambda solved: solved.index)
 
 
 def _results(name: str, task: Task, solved: list[Solved], wanted: SolveRequest) -> bytes:

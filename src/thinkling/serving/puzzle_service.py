@@ -1,4 +1,4 @@
-"""One thread that thinks about the puzzles of all clients: their chains share the slots of one pool.
+"""A thread that thinks about the puzzles of many clients: their chains share the slots of one pool.
 
 The thread owns the pool; nobody else touches it. Clients put requests into a list and are called back with what becomes
 of them, from that thread. Between two segments those who came join and those who left free their slots. Every client
@@ -12,6 +12,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
+
+import torch
 
 from thinkling.data.batch import PuzzleBatch
 from thinkling.errors import InputError, ThinklingError
@@ -39,11 +41,13 @@ class SolveTicket:
     Args:
         request: of one client.
         listener: hears what becomes of it.
+        thinker: works on it.
     """
 
-    def __init__(self, request: SolveRequest, listener: SolveListener) -> None:
+    def __init__(self, request: SolveRequest, listener: SolveListener, thinker: PuzzleService) -> None:
         self.request = request
         self.listener = listener
+        self.thinker = thinker
         self.open = len(request.questions)
         """Questions that have not ended. Guarded by the service's lock, as is `given_up`."""
         self.given_up = False
@@ -55,33 +59,50 @@ class SolveTicket:
         """Whether it is among those that get slots in turn."""
 
 
+class PuzzleInstruments:
+    """What the threads of one server count.
+
+    Args:
+        metrics: gets the instruments.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.questions = metrics.counter("questions_total", "Questions ended.", ("status", "solved_by"))
+        self.dropped = metrics.counter("questions_dropped_total", "Questions whose client had left.")
+        self.segments = metrics.counter("segments_total", "Segments thought, counted for each slot.")
+        self.steps = metrics.histogram("question_segments", "Segments spent on a question.", STEPS)
+        self.seconds = metrics.histogram(
+            "segment_seconds", "Time of one segment of all slots in work of a thread.", SECONDS
+        )
+
+
 class PuzzleService(SteppingThread[SolveTicket]):
     """Thinks in a thread of its own.
 
     Args:
-        model: nobody else may use it meanwhile.
+        model: used by threads like this one alone.
         settings: slots, and how many puzzles may wait.
-        metrics: gets the instruments.
+        instruments: count what it does.
+        cores: asked before each segment how many cores it may use; None: all, always.
     """
 
-    def __init__(self, model: PuzzleModel, settings: ServerSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        model: PuzzleModel,
+        settings: ServerSettings,
+        instruments: PuzzleInstruments,
+        cores: Callable[[], int] | None = None,
+    ) -> None:
         super().__init__("thinking", settings.slots + settings.max_waiting_puzzles)
         self._model = model
+        self._count = instruments
+        self._cores = cores
         self._slots = settings.slots
         self._in_work = 0
         self._turns: deque[SolveTicket] = deque()
         """Tickets with something that could be put into the pool, in the order of their turns. The thread's own."""
         self._tickets: dict[SolveTicket, None] = {}
         """All that have not ended, in the order of their arrival. The thread's own."""
-        self._questions = metrics.counter("questions_total", "Questions ended.", ("status", "solved_by"))
-        self._dropped = metrics.counter("questions_dropped_total", "Questions whose client had left.")
-        self._segments = metrics.counter("segments_total", "Segments thought, counted for each slot.")
-        self._steps = metrics.histogram("question_segments", "Segments spent on a question.", STEPS)
-        self._seconds = metrics.histogram(
-            "segment_seconds", "Time of one segment of all slots in work.", SECONDS
-        )
-        metrics.gauge("slots", "Chains that can be in work at once.", lambda: self._slots)
-        metrics.gauge("slots_in_work", "Chains in work.", lambda: self._in_work)
 
     @property
     def in_work(self) -> int:
@@ -99,7 +120,7 @@ class PuzzleService(SteppingThread[SolveTicket]):
             BusyError: too many questions are open.
             ServiceError: the service does not run.
         """
-        return self._hand_in(SolveTicket(request, listener))
+        return self._hand_in(SolveTicket(request, listener, self))
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 
@@ -144,12 +165,13 @@ class PuzzleService(SteppingThread[SolveTicket]):
         self._tickets.update(dict.fromkeys(arrived))
         self._turns.extend(arrived)
         for ticket in left:
-            self._dropped.add(count=ticket.open)
+            self._count.dropped.add(count=ticket.open)
             self._drop(ticket)
 
     def _fill(self, pool: Pool) -> None:
         """Give free slots to the clients in turn."""
-        for job in [job for ticket in self._tickets for job in ticket.jobs.values() if job.wants_slots]:
+        broad = [ticket for ticket in self._tickets if ticket.request.thinking.samples > 1]
+        for job in [job for ticket in broad for job in ticket.jobs.values() if job.wants_slots]:
             # Further chains of questions in work come first; what does not fit keeps its place until it does.
             if job.wants_slots > pool.free:
                 return
@@ -191,10 +213,12 @@ class PuzzleService(SteppingThread[SolveTicket]):
         self._in_work = pool.in_work
         if not self._in_work:
             return
+        if self._cores is not None:
+            torch.set_num_threads(self._cores())  # of this thread; it costs nothing where it changes nothing
         start = time.perf_counter()
         progress = pool.step()
-        self._seconds.observe(time.perf_counter() - start)
-        self._segments.add(count=self._in_work)
+        self._count.seconds.observe(time.perf_counter() - start)
+        self._count.segments.add(count=self._in_work)
         for each in progress:
             self._tell(each)
 
@@ -216,8 +240,8 @@ class PuzzleService(SteppingThread[SolveTicket]):
             return
         del ticket.jobs[index]
         solution = solved.solution
-        self._questions.add(solution.status, solution.solved_by or "nobody")
-        self._steps.observe(solution.steps)
+        self._count.questions.add(solution.status, solution.solved_by or "nobody")
+        self._count.steps.observe(solution.steps)
         self._end(ticket, 1)
         self._say(ticket, solved)
 

@@ -10,6 +10,24 @@ from typing import Generic, Protocol, TypeVar
 from thinkling.serving.errors import BusyError, ServiceError
 
 
+class Service(Protocol):
+    """What an application starts, asks how it is, and ends."""
+
+    @property
+    def open(self) -> int:
+        """Questions, texts or sequences that have not ended."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests are worked on."""
+
+    def start(self) -> None:
+        """Begin to work."""
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Stop after what is being done; open requests hear a `ServiceError`."""
+
+
 class ServiceThread(ABC):
     """A thread that answers clients.
 

@@ -17,7 +17,11 @@ class ServerSettings:
     model_name: str = "thinkling"
     """The name by which clients ask for the model."""
     slots: int = 64
-    """Chains of thought in work at once (puzzles), or sequences generated at once (texts); further ones wait."""
+    """Chains of thought in work at once (puzzles; of each thread that thinks), or sequences generated at once (texts);
+    further ones wait."""
+    thinkers: int = 0
+    """Threads that think about puzzles, each with slots of its own and its share of the cores; 0: two on a processor
+    with two cores or more, else one."""
     max_waiting: int = 256
     """Sequences that may wait for a slot; beyond, a client is told to come back (503)."""
     max_waiting_puzzles: int = 4096
@@ -67,6 +71,7 @@ class ServerSettings:
         """
         for name, least in (
             ("slots", 1),
+            ("thinkers", 0),
             ("max_waiting", 0),
             ("max_waiting_puzzles", 0),
             ("max_body_bytes", 1),

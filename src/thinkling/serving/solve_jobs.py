@@ -42,7 +42,7 @@ class Segment:
     index: int
     """Place of the question in the request."""
     step: int
-    """Segments of its longest chain; with a search, rounds of the search."""
+    """Segments of its longest chain, and after them those of its search."""
     trace: SegmentTrace
     """In the question's own places and tokens."""
 
@@ -80,8 +80,8 @@ class Job:
         self._question = Question(inputs=request.questions[index], puzzle_id=request.puzzle_id)
         thinking = request.thinking
         self._limit = thinking.steps_or(model.halting.max_steps)
-        self._round = 0
-        """Segments of its search that have been told."""
+        self._step = 0
+        """Number of its search's last segment that can be told: it counts on from the chains."""
         self._thought: QuestionChains | PoolSearch
         """What it is doing: chains, and after them or in place of a single one a search."""
         if request.budget is not None and thinking.samples == 1:
@@ -111,15 +111,22 @@ class Job:
 
     def fill(self) -> bool:
         """Put into the pool what is ready and has room; whether there was something."""
-        free = self._pool.free
+        if isinstance(self._thought, PoolSearch):
+            free = self._pool.free
+            self._thought.fill()
+            return self._pool.free < free
+        wanted = self.wants_slots
         self._thought.fill()
         if 0 < self.wants_slots <= self._pool.free:  # the other chains, where they do not wait for the first
             self._thought.fill()
-        return self._pool.free < free
+        return wanted > 0
 
     def take(self, progress: Progress) -> Segment | None:
         """What a segment brought to a part of it; a segment to tell, or None."""
         looked_at = self._request.trace or self._request.stream
+        if not (looked_at or self._pool.trace or isinstance(self._thought, PoolSearch)):
+            self._thought.take(progress)  # there is nothing to copy
+            return None
         own = dataclasses.replace(
             progress, chains=tuple(_kept(chain, traced=looked_at) for chain in progress.chains)
         )
@@ -139,6 +146,7 @@ class Job:
         if budget is not None and isinstance(self._thought, QuestionChains):
             known = settled(solution, budget)
             if known is None:
+                self._step = self._thought.step
                 self._thought = self._search(budget, solution)
                 return None
             solution = known
@@ -159,10 +167,10 @@ class Job:
         (chain,) = progress.chains
         if chain.confidence is None:
             return None
-        self._round += 1
+        self._step += 1
         trace = chain.as_trace()
         tokens = _on_board(self._model.task, self._question.inputs, trace.tokens)
-        return Segment(index=self._index, step=self._round, trace=dataclasses.replace(trace, tokens=tokens))
+        return Segment(index=self._index, step=self._step, trace=dataclasses.replace(trace, tokens=tokens))
 
 
 def _kept(chain: ChainState, *, traced: bool) -> ChainState:

@@ -8,6 +8,7 @@ Shapes: L positions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
@@ -21,6 +22,7 @@ from thinkling.serving.fields import Fields, json_object
 from thinkling.serving.request_schemas import SOLVE
 from thinkling.serving.served_model import check_model, one_or_many
 from thinkling.serving.settings import ServerSettings
+from thinkling.tasks.sudoku import Sudoku, UnprovenError
 from thinkling.tasks.task import Task
 from thinkling.thinking.halting import HaltRuleName
 from thinkling.thinking.selection import Select
@@ -28,6 +30,12 @@ from thinkling.thinking.selection import Select
 LONGEST_NAME = 200
 """Characters of a puzzle's name."""
 _LARGEST_SEED = 2**53
+_QUICK_BYTES = 1024
+_QUICK_GUESSES = 8  # a tenth of a millisecond
+
+
+class _NotQuickError(Exception):
+    """A puzzle needs more guesses than there is time for here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +68,30 @@ class Asked:
     """Whether a search can be made on its task."""
 
 
+def quick_request(body: bytes, asked: Asked, settings: ServerSettings) -> SolveRequest | None:
+    """The request in a body, if reading and proving it takes no longer than handing it to another thread; else None.
+
+    So it is with Sudokus that singles and a few guesses solve.
+
+    Raises:
+        RequestError: as for `solve_request`.
+    """
+    task = asked.task
+    if not isinstance(task, Sudoku) or len(body) > _QUICK_BYTES:
+        return None
+
+    def validate(tokens: NDArray[Any]) -> None:
+        try:
+            task.validate(tokens, _QUICK_GUESSES)
+        except UnprovenError:
+            raise _NotQuickError from None
+
+    try:
+        return _read(body, asked, settings, validate)
+    except _NotQuickError:
+        return None
+
+
 def solve_request(body: bytes, asked: Asked, settings: ServerSettings) -> SolveRequest:
     """The request in a body.
 
@@ -72,6 +104,12 @@ def solve_request(body: bytes, asked: Asked, settings: ServerSettings) -> SolveR
         RequestError: no JSON object, an unknown field, a value out of its range, another model's name (404), more
             than the server allows (413 for puzzles), or a puzzle that is none of this model's task.
     """
+    return _read(body, asked, settings, asked.task.validate)
+
+
+def _read(
+    body: bytes, asked: Asked, settings: ServerSettings, validate: Callable[[NDArray[Any]], None]
+) -> SolveRequest:
     fields = Fields(json_object(body))
     fields.only(SOLVE)
     check_model(fields, settings.model_name)
@@ -101,7 +139,9 @@ def solve_request(body: bytes, asked: Asked, settings: ServerSettings) -> SolveR
     except InputError as error:
         raise RequestError(error.given, error.allowed, error.next_step, param="puzzle_id") from None
     return SolveRequest(
-        questions=tuple(_question(asked.task, text, name) for text, name in zip(texts, names, strict=True)),
+        questions=tuple(
+            _question(asked.task, validate, text, name) for text, name in zip(texts, names, strict=True)
+        ),
         puzzle_id=puzzle_id,
         thinking=thinking,
         budget=budget,
@@ -117,11 +157,11 @@ def _name(fields: Fields) -> str:
     return name
 
 
-def _question(task: Task, text: str, name: str) -> NDArray[Any]:
+def _question(task: Task, validate: Callable[[NDArray[Any]], None], text: str, name: str) -> NDArray[Any]:
     """The tokens [L] of a puzzle; its error says which one it is."""
     try:
         tokens = task.parse(text)
-        task.validate(tokens)
+        validate(tokens)
     except InputError as error:
         raise RequestError(
             f"{name}: {error.given}", error.allowed, error.next_step, param=name, code="bad_puzzle"
@@ -142,11 +182,11 @@ def _thinking(fields: Fields, asked: Asked, settings: ServerSettings) -> Thinkin
     seed = fields.whole("seed", 0, 0, _LARGEST_SEED) or 0
     try:
         thinking = Thinking(
-            halt=cast(HaltRuleName | None, halt),
+            halt=cast("HaltRuleName | None", halt),
             steps=steps,
             samples=samples or 1,
             vary=cast(Vary, vary),
-            select=cast(Select | None, select),
+            select=cast("Select | None", select),
             seed=seed,
         )
         thinking.check_task(asked.task)
@@ -159,7 +199,7 @@ def _choice(fields: Fields, name: str, words: tuple[str, ...]) -> str | None:
     """One of some words; None where it is not given."""
     word = fields.value(name)
     if word is None or word in words:
-        return cast(str | None, word)
+        return cast("str | None", word)
     hint = nearest(word, words) if isinstance(word, str) else ""
     raise fields.wrong(name, ", ".join(words), hint)
 

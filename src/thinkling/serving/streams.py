@@ -16,6 +16,9 @@ from thinkling.serving.errors import as_json
 CLIENT_GONE = 499
 """Nobody reads this answer; the number is the one that other servers write into their logs then."""
 
+PATIENCE = 0.2
+"""Seconds that an answer may take before its client is watched for leaving."""
+
 T = TypeVar("T")
 
 
@@ -76,17 +79,35 @@ class EventStream(StreamingResponse):
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T | None:
-    """The result of some work; None where the client has left before."""
-    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
+    """The result of some work; None where the client has left before.
+
+    Whether it has left is only looked at where the work takes longer than `PATIENCE`: the look costs more than a small
+    answer.
+    """
+    working = asyncio.ensure_future(work)
+    watching: asyncio.Task[None] | None = None
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await request.receive())["type"] != "http.disconnect":
+            continue
+        gone = True
         working.cancel()
-        gone.cancel()
 
+    def look() -> None:
+        nonlocal watching
+        watching = asyncio.create_task(watch())
 
-async def _gone(request: Request) -> None:
-    """Returns when the client has left."""
-    while (await request.receive())["type"] != "http.disconnect":
-        continue
+    later = working.get_loop().call_later(PATIENCE, look)
+    try:
+        return await working
+    except asyncio.CancelledError:
+        if gone:
+            return None
+        raise
+    finally:
+        later.cancel()
+        working.cancel()
+        if watching is not None:
+            watching.cancel()

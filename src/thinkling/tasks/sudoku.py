@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from thinkling.errors import InputError
 from thinkling.tasks.sudoku_geometry import SIZES, Geometry, geometry
+from thinkling.tasks.sudoku_proof import prove
 from thinkling.tasks.sudoku_solver import search
 from thinkling.tasks.sudoku_symmetry import draw_copies, numbers_per_copy
 from thinkling.tasks.task import only_blank_id
@@ -30,9 +31,14 @@ MOST_GUESSES = 10_000
 2,000, while some boards without a single solution keep a solver busy for hours."""
 
 
+class UnprovenError(InputError):
+    """A board whose solutions could not be counted within the guesses that were allowed."""
+
+
 def tokens_to_digits(tokens: NDArray[Any]) -> list[int]:
     """Digits [L] of question tokens [L]; 0 for a blank."""
-    return [max(int(token) - 1, 0) for token in tokens]
+    digits: list[int] = np.maximum(np.asarray(tokens).astype(np.int64) - 1, 0).tolist()
+    return digits
 
 
 @functools.lru_cache(maxsize=2 * len(SIZES))
@@ -44,6 +50,12 @@ def _character_tokens(size: int, blanks: str) -> bytes:
     for character in blanks:
         tokens[ord(character)] = BLANK_TOKEN
     return bytes(tokens)
+
+
+@functools.lru_cache(maxsize=len(SIZES))
+def _symbols(size: int) -> NDArray[np.uint8]:
+    """The character of each token, the last for whatever is none."""
+    return np.frombuffer(f"?.{'123456789'[:size]}?".encode("ascii"), dtype=np.uint8)
 
 
 @functools.lru_cache(maxsize=len(SIZES))
@@ -154,10 +166,8 @@ class Sudoku:
 
     def format(self, tokens: NDArray[Any]) -> str:
         """The text of tokens [L]: digits, `.` for a blank, `?` for anything else a model may have said."""
-        symbols = "?." + "123456789"[: self.size]
-        return "".join(
-            symbols[token] if 0 <= token < len(symbols) else "?" for token in np.asarray(tokens).tolist()
-        )
+        # "clip": what lies below the table gets its first character, what lies above its last.
+        return _symbols(self.size).take(tokens, mode="clip").tobytes().decode("ascii")
 
     def find_conflict(self, tokens: NDArray[Any]) -> tuple[int, int, int] | None:
         """The first two equal givens of a unit: (cell, cell, unit), or None."""
@@ -169,37 +179,37 @@ class Sudoku:
                     return seen[values[cell]], cell, unit
         return None
 
-    def validate(self, tokens: NDArray[Any]) -> None:
+    def validate(self, tokens: NDArray[Any], most_guesses: int = MOST_GUESSES) -> None:
         """Whether tokens [L] are a puzzle with exactly one solution.
 
         Raises:
-            InputError: two equal givens in a unit (names both cells and the unit), no solution, several solutions
-                (names a cell that may hold either of two digits), or a board on which nobody can tell in a reasonable
-                time.
+            UnprovenError: nobody can tell within so many guesses; 0: singles alone must tell.
+            InputError: two equal givens in a unit (names both cells and the unit), no solution, or several solutions
+                (names a cell that may hold either of two digits).
         """
         board = self.geometry
-        conflict = self.find_conflict(tokens)
-        if conflict is not None:
-            raise InputError(
-                self._said(tokens, conflict),
-                "each digit at most once in a row, column and box",
-                "correct one of the two cells",
-            )
-        found = search(self.size, tokens_to_digits(tokens), 2, MOST_GUESSES)
-        solutions = found.solutions
-        if len(solutions) < 2 and not found.complete:
-            raise InputError(
-                f"puzzle whose solutions cannot be counted within {MOST_GUESSES:,} guesses",
+        proof = prove(self.size, tokens_to_digits(tokens), most_guesses)
+        if len(proof.found) < 2 and not proof.complete:
+            raise UnprovenError(
+                f"puzzle whose solutions cannot be counted within {most_guesses:,} guesses",
                 "exactly one solution",
                 "compare its givens with where it comes from, or add some",
             )
-        if not solutions:
+        if not proof.found:
+            conflict = self.find_conflict(tokens)
+            if conflict is not None:
+                raise InputError(
+                    self._said(tokens, conflict),
+                    "each digit at most once in a row, column and box",
+                    "correct one of the two cells",
+                )
             raise InputError(
                 "puzzle without a solution",
                 "exactly one solution",
                 "compare its givens with where it comes from",
             )
-        if len(solutions) > 1:
+        if len(proof.found) > 1:
+            solutions = proof.solutions
             cell = int((np.array(solutions[0]) != np.array(solutions[1])).argmax())
             low, high = sorted(solution[cell] for solution in solutions)
             raise InputError(
