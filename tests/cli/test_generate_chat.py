@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,23 @@ def test_generate_has_the_contract_s_keys(run: Path, capsys: pytest.CaptureFixtu
         4,
     ]
     assert said(capsys, *sampled)[1][0]["text"] == said(capsys, *sampled)[1][0]["text"]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler here")
+def test_generate_with_compiled_kernels(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "generate",
+        run,
+        "What is 12?",
+        "--max-tokens",
+        9,
+        "--device",
+        "cpu",
+        "--compute-dtype",
+        "float32",
+    ]
+    (_, [plain]), (_, [compiled]) = said(capsys, *words), said(capsys, *words, "--compile")
+    assert compiled["text"] == plain["text"]
 
 
 def test_generate_for_a_person(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -248,6 +248,7 @@ def test_masks_are_served_with_their_page(no_server: NoServer, tmp_path: Path) -
         (["--grid", "9x9"], "9x9"),
         (["--grid", "nine"], "--grid 'nine'"),
         (["--task", "plugin.py"], "plugin.py"),
+        (["--compile"], "--compile"),
     ],
 )
 def test_bad_flags_for_puzzles_are_named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from thinkling.lm.model import Decoder
 from thinkling.lm.reader import DecoderReader
 from thinkling.lm.request import Completion, Request
 from thinkling.lm.sampling import SamplingConfig
+
+needs_compiler = pytest.mark.skipif(
+    not any(shutil.which(name) for name in ("g++", "clang++", "c++")), reason="no C++ compiler here"
+)
 
 
 @pytest.fixture(scope="module")
@@ -147,12 +152,13 @@ def test_the_model_stays_trainable(tokenizer: ChatTokenizer) -> None:
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=needs_compiler)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_reader_is_the_decoder(tokenizer: ChatTokenizer, dtype: torch.dtype) -> None:
+def test_the_reader_is_the_decoder(tokenizer: ChatTokenizer, dtype: torch.dtype, compiled: bool) -> None:
     """Prompts of several lengths, then token by token, against `Decoder.read`, which knows nothing of layouts."""
     model = small_decoder(tokenizer.vocab_size)
     model.compute_dtype = dtype
-    reader = DecoderReader(model)
+    reader = DecoderReader(model, compile=compiled)
     ids = torch.randint(8, tokenizer.vocab_size, (5, 9), generator=torch.Generator().manual_seed(2))
     counts = torch.tensor([9, 2, 5, 9, 1])
     caches = model.cache(7, 32), reader.cache(7, 32)
@@ -166,6 +172,21 @@ def test_the_reader_is_the_decoder(tokenizer: ChatTokenizer, dtype: torch.dtype)
             worst = max(worst, float((found - expected).abs().max() / expected.abs().max()))
     assert caches[1].lengths.tolist() == caches[0].lengths.tolist() == [0, 14, 7, 10, 14, 6, 0]
     assert worst < (1e-5 if dtype == torch.float32 else 0.05)
+
+
+@needs_compiler
+def test_compiled_kernels_answer_as_plain_operations(tokenizer: ChatTokenizer) -> None:
+    """While rows come, leave and are copied, and the cache grows; then with other weights."""
+    model, asked = small_decoder(tokenizer.vocab_size), requests(tokenizer)
+    engine = GenerationEngine(model, tokenizer, slots=4, compile=True)
+    for seed in (0, 1):
+        model.load_state_dict(small_decoder(tokenizer.vocab_size, seed=seed).state_dict())
+        engine.refresh()
+        assert engine.reader.compiled
+        plain = GenerationEngine(model, tokenizer, slots=4).run(asked)
+        for told, expected in zip(engine.run(asked), plain, strict=True):
+            assert told.tokens == expected.tokens
+            assert told.logprobs == pytest.approx(expected.logprobs, abs=1e-4)
 
 
 def test_rows_by_number_and_by_slice_read_the_same(tokenizer: ChatTokenizer) -> None:

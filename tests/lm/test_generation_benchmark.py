@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from thinkling.errors import InputError
@@ -9,7 +11,16 @@ from thinkling.lm.config import DecoderConfig
 from thinkling.lm.generation_benchmark import bench_generation
 
 
-def test_both_sides_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        False,
+        pytest.param(
+            True, marks=pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler here")
+        ),
+    ],
+)
+def test_both_sides_say_the_same(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> None:
     small = DecoderConfig(
         vocab_size=300,
         max_length=64,
@@ -22,8 +33,16 @@ def test_both_sides_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr("thinkling.lm.generation_benchmark.preset", lambda name: small)
     told = bench_generation(
-        "tiny", sequences=3, prompt_tokens=5, new_tokens=6, repeats=1, device="cpu", compute_dtype="float32"
+        "tiny",
+        sequences=3,
+        prompt_tokens=5,
+        new_tokens=6,
+        repeats=1,
+        device="cpu",
+        compute_dtype="float32",
+        kernels="on" if compiled else "off",
     )
+    assert told["compiled"] is compiled
     assert told["same_tokens"] == 1.0
     assert told["speedup"] > 0
     assert (told["dtype"], told["transformers_dtype"]) == ("float32", "float32")

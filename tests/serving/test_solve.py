@@ -197,7 +197,9 @@ def test_a_search_follows_chains_that_are_sure_and_wrong() -> None:
             assert (answer["status"], answer["solved_by"]) == ("verified", "search")
             steps = [segment["step"] for name, segment in events if name == "segment"]
             assert len(steps) == 1 + answer["nodes"], "one of the chains, and one of each node"
-            assert steps == sorted(set(steps)), "numbered on, so that a page draws the search behind the chains"
+            assert steps == sorted(set(steps)), (
+                "numbered on, so that a page draws the search behind the chains"
+            )
 
 
 def test_many_clients_share_the_slots(client: Client, model: PuzzleModel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -12,7 +13,8 @@ from rich.text import Text
 
 from thinkling.cli.arguments import CommandArguments
 from thinkling.errors import InputError
-from thinkling.lm.language_model import AnswerSettings, Generated, Piece
+from thinkling.lm.language_model import AnswerSettings, Generated, LanguageModel, Piece
+from thinkling.lm.load import load
 from thinkling.lm.sampling import SamplingConfig
 
 
@@ -44,6 +46,8 @@ class AnswerArguments(CommandArguments):
     """auto, cpu, cuda or mps."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Dtype of matrix products."""
+    compile: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Generate faster on a CPU, with kernels that this machine's C++ compiler makes first."""
 
     def settings(self) -> AnswerSettings:
         """The flags as the library has them.
@@ -71,6 +75,18 @@ class AnswerArguments(CommandArguments):
             think_budget=self.think_budget,
             stop=self.stop,
         )
+
+
+def load_to_answer(run: Path, arguments: AnswerArguments) -> LanguageModel:
+    """The model of a run folder, on the device and in the way that the flags say.
+
+    Raises:
+        InputError: the folder is missing or damaged, or nothing can be compiled here.
+    """
+    model = load(run, device=arguments.device, compute_dtype=arguments.compute_dtype)
+    if arguments.compile:
+        model.compile()
+    return model
 
 
 def as_json(generated: Generated) -> dict[str, Any]:

@@ -141,6 +141,9 @@ class GenerateArguments(CommandArguments):
     """Dtype of our matrix products."""
     transformers_dtype: Literal["float32", "bfloat16"] = "float32"
     """Dtype of theirs."""
+    kernels: Literal["auto", "on", "off"] = "auto"
+    """Whether ours uses kernels that this machine's C++ compiler makes first, as under `generate --compile`; auto: where
+    it can."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
 
@@ -178,11 +181,15 @@ class ServeArguments(CommandArguments):
     limit: int = 1000
     """Puzzles (0: all)."""
     clients: int = 64
-    """Clients, each of which sends a puzzle and waits for its answer."""
+    """Clients, each of which sends a request and waits for its answer."""
+    per_request: int = 1
+    """Puzzles of a request."""
     seconds: float = 60.0
     """How long."""
     slots: int = 64
-    """Chains in work at once."""
+    """Chains in work at once; in the server for each of its thinking threads."""
+    thinkers: int = 0
+    """Thinking threads of the server (0: as it chooses itself)."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
 
@@ -256,6 +263,7 @@ def bench_language_generation(arguments: GenerateArguments) -> dict[str, Any]:
         device=arguments.device,
         compute_dtype=arguments.compute_dtype,
         transformers_dtype=arguments.transformers_dtype,
+        kernels=arguments.kernels,
     )
 
 
@@ -291,6 +299,8 @@ def bench_server(arguments: ServeArguments) -> dict[str, Any]:
         clients=arguments.clients,
         seconds=arguments.seconds,
         slots=arguments.slots,
+        per_request=arguments.per_request,
+        thinkers=arguments.thinkers,
     )
 
 

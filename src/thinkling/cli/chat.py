@@ -9,12 +9,11 @@ from typing import Annotated
 
 import tyro
 
-from thinkling.cli.answer_arguments import AnswerArguments, as_json, show_pieces
+from thinkling.cli.answer_arguments import AnswerArguments, as_json, load_to_answer, show_pieces
 from thinkling.cli.output import Report
 from thinkling.data.chat_template import Message
 from thinkling.errors import InputError
 from thinkling.lm.language_model import AnswerSettings, Generated, LanguageModel
-from thinkling.lm.load import load
 from thinkling.lm.run_files import CHAT
 
 _HELP = "/reset forgets what was said, /think and /hide show or hide the reasoning, /quit leaves"
@@ -39,7 +38,7 @@ def run(arguments: Arguments) -> Report | int:
     if arguments.json and not arguments.message:
         raise InputError("--json without a message", "a message after RUN", "type one, or leave --json out")
     settings = arguments.settings()
-    model = load(arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype)
+    model = load_to_answer(arguments.run_folder, arguments)
     if model.stage != CHAT:
         raise InputError(
             f"{arguments.run_folder}: a model of the stage {model.stage!r}",

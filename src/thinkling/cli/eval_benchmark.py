@@ -12,14 +12,13 @@ from typing import Annotated, Any
 import tyro
 
 from thinkling.artifacts.run_folder import cannot_write, write_text
-from thinkling.cli.answer_arguments import AnswerArguments
+from thinkling.cli.answer_arguments import AnswerArguments, load_to_answer
 from thinkling.cli.output import Report
 from thinkling.errors import InputError
 from thinkling.lm.benchmarks.evaluate import BenchmarkScore, evaluate_benchmark
 from thinkling.lm.benchmarks.item import BenchmarkItem
 from thinkling.lm.benchmarks.lm_eval_task import write_lm_eval_task
 from thinkling.lm.benchmarks.registry import get_benchmark
-from thinkling.lm.load import load
 
 _QUESTION = "{question}"
 
@@ -67,7 +66,7 @@ def run(arguments: BenchmarkArguments) -> Report:
         name = write_lm_eval_task(arguments.lm_eval, benchmark, items, settings)
         values = {"folder": arguments.lm_eval, "lm_eval_task": name, "n": len(items)}
         return Report(values=values, text=_how_to_run(arguments.lm_eval, name))
-    model = load(arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype)
+    model = load_to_answer(arguments.run_folder, arguments)
     score = evaluate_benchmark(
         model, benchmark, items, settings, samples=arguments.samples, progress=_progress()
     )

@@ -11,14 +11,13 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from thinkling.artifacts.hub import fetched
-from thinkling.cli.answer_arguments import AnswerArguments
+from thinkling.cli.answer_arguments import AnswerArguments, load_to_answer
 from thinkling.data.chat_tokenizer import ChatTokenizer
 from thinkling.data.conversations import conversations, part_of
 from thinkling.data.text_store import is_text_store, read_text_store
 from thinkling.errors import InputError
 from thinkling.lm.answers_evaluate import evaluate_answers
 from thinkling.lm.language_model import LanguageModel
-from thinkling.lm.load import load
 from thinkling.lm.run_files import CHAT
 from thinkling.lm.text_evaluate import evaluate_text
 
@@ -50,7 +49,7 @@ def run(arguments: LanguageArguments) -> dict[str, Any]:
             raise InputError(f"{flag} {getattr(arguments, name)}", "0 or more", f"give another {flag}")
     settings = arguments.settings()
     data = fetched(arguments.data)
-    model = load(arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype)
+    model = load_to_answer(arguments.run_folder, arguments)
     if is_text_store(data):
         return _score_text(model, arguments, data)
     if model.stage != CHAT:

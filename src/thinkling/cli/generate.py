@@ -11,13 +11,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from thinkling.cli.answer_arguments import AnswerArguments, as_json, show_pieces
+from thinkling.cli.answer_arguments import AnswerArguments, as_json, load_to_answer, show_pieces
 from thinkling.cli.output import Report, write_json
 from thinkling.cli.text_lines import one_of_text_or_file, text_lines
 from thinkling.errors import InputError
 from thinkling.lm.engine import DEFAULT_SLOTS
 from thinkling.lm.language_model import LanguageModel, Vote
-from thinkling.lm.load import load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ def run(arguments: Arguments) -> Report | int:
     if arguments.votes and arguments.file is not None:
         raise InputError("--votes with --file", "one of the two", "vote on one prompt at a time")
     settings = arguments.settings()
-    model = load(arguments.run_folder, device=arguments.device, compute_dtype=arguments.compute_dtype)
+    model = load_to_answer(arguments.run_folder, arguments)
     if arguments.file is not None:
         return _generate_file(model, arguments, arguments.file)
     if arguments.votes:

@@ -43,6 +43,7 @@ class GenerationEngine:
         slots: int = DEFAULT_SLOTS,
         capacity: int | None = None,
         reader: DecoderReader | None = None,
+        compile: bool = False,
     ) -> None:
         """Around a model; memory is taken as sequences need it.
 
@@ -52,9 +53,10 @@ class GenerationEngine:
             slots: sequences in work at once.
             capacity: longest sequence in tokens, prompt included; None: the model's context.
             reader: that of another engine of the same model, so that its weights are not laid out twice.
+            compile: use kernels compiled on this machine; where a reader is given, that one decides.
 
         Raises:
-            InputError: no slot, or a capacity beyond the model's context.
+            InputError: no slot, a capacity beyond the model's context, or kernels that cannot be compiled.
         """
         context = model.config.max_length
         if slots < 1:
@@ -66,7 +68,7 @@ class GenerationEngine:
         self._numbers = itertools.count()
         self._waiting: deque[RunningSequence] = deque()
         self._working: list[RunningSequence] = []
-        self.reader = reader or DecoderReader(model)
+        self.reader = reader or DecoderReader(model, compile=compile)
         self._cache = self.reader.cache(1, min(_FIRST_CAPACITY, self.capacity))
         self._sampler: Sampler | None = None
 
@@ -78,7 +80,7 @@ class GenerationEngine:
     def refresh(self) -> None:
         """Use the model's weights as they are now. To be called after they changed, when nothing is in work."""
         assert not self._working, "keys and values in the cache come from the former weights"
-        self.reader = DecoderReader(self.model)
+        self.reader = DecoderReader(self.model, compile=self.reader.compiled)
 
     def check(self, request: Request) -> None:
         """Whether a request can be answered at all.
@@ -182,7 +184,7 @@ class GenerationEngine:
                 self.reader.device,
             )
         return self._sampler.choose(
-            torch.cat(logits),
+            logits[0] if len(logits) == 1 else torch.cat(logits),
             [len(sequence.tokens) for sequence in in_work],
             [sequence.seen(self.reader.device) for sequence in in_work],
             {row: token for row, s in enumerate(in_work) if (token := s.forced_token) is not None},
@@ -201,8 +203,8 @@ class GenerationEngine:
 
     def _continue(self) -> Tensor:
         """Scores after the last token of each sequence in work. [R, V]."""
-        last = torch.tensor([[sequence.tokens[-1]] for sequence in self._working], device=self.reader.device)
-        return self.reader.read(last, self._cache, slice(0, len(last)))
+        last = torch.tensor([sequence.tokens[-1] for sequence in self._working], device=self.reader.device)
+        return self.reader.read(last[:, None], self._cache, slice(0, len(last)))
 
     def _read(self, first_row: int, sequences: Sequence[RunningSequence]) -> Tensor:
         """Scores after the prompts of sequences, the shortest first, which take the rows from `first_row` on."""

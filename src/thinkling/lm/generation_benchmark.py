@@ -6,7 +6,7 @@ It measures wall-clock time: run it on a machine that does nothing else.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -18,6 +18,7 @@ from thinkling.lm.hf_files import hf_config
 from thinkling.lm.model import Decoder
 from thinkling.lm.presets import preset
 from thinkling.lm.request import Request
+from thinkling.nn.cpu_kernels import cpu_kernels
 from thinkling.nn.precision import ComputeDtype, pick_device, resolve_dtype
 
 _FIRST_ORDINARY = 8
@@ -34,6 +35,7 @@ def bench_generation(
     device: str = "auto",
     compute_dtype: ComputeDtype = "auto",
     transformers_dtype: ComputeDtype = "float32",
+    kernels: Literal["auto", "on", "off"] = "auto",
 ) -> dict[str, Any]:
     """New tokens a second of the engine and of Transformers, alternating in one process, greedy, random weights.
 
@@ -46,9 +48,10 @@ def bench_generation(
         device: auto, cpu, cuda or mps.
         compute_dtype: of the engine.
         transformers_dtype: of Transformers; as stored, which is float32, unless it is told otherwise.
+        kernels: whether the engine uses those of `--compile`, compiled before the clock starts; auto: where it can.
 
     Raises:
-        InputError: an unknown preset, Transformers is not installed, or a count below 1.
+        InputError: an unknown preset, Transformers is not installed, a count below 1, or no kernels to be compiled.
     """
     for name, count in (
         ("sequences", sequences),
@@ -68,7 +71,9 @@ def bench_generation(
     prompts = torch.randint(
         _FIRST_ORDINARY, config.vocab_size, (sequences, prompt_tokens), generator=generator
     )
-    engine = GenerationEngine(model, ChatTokenizer.train([], _FIRST_ORDINARY + 256), slots=sequences)
+    tokenizer = ChatTokenizer.train([], _FIRST_ORDINARY + 256)
+    compiled = kernels == "on" or (kernels == "auto" and _can_compile(place, dtype))
+    engine = GenerationEngine(model, tokenizer, slots=sequences, compile=compiled)
     requests = [Request(prompt=row, max_tokens=new_tokens, ignore_eos=True) for row in prompts.tolist()]
 
     def ours() -> list[list[int]]:
@@ -107,6 +112,7 @@ def bench_generation(
         "prompt_tokens": prompt_tokens,
         "new_tokens": new_tokens,
         "dtype": str(dtype).removeprefix("torch."),
+        "compiled": compiled,
         "transformers_dtype": str(other.dtype).removeprefix("torch."),
         "tokens_per_second": round(tokens / best["ours"], 1),
         "transformers_tokens_per_second": round(tokens / best["theirs"], 1),
@@ -115,6 +121,14 @@ def bench_generation(
         "hardware": hardware(),
         "seconds": round(time.perf_counter() - started, 1),
     }
+
+
+def _can_compile(device: torch.device, dtype: torch.dtype) -> bool:
+    try:
+        cpu_kernels(device, dtype)
+    except InputError:
+        return False
+    return True
 
 
 def _transformers_model(model: Decoder, dtype: torch.dtype) -> Any:

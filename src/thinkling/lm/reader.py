@@ -1,13 +1,14 @@
 """A decoder made ready for generation: the same function as `Decoder.read`, with fewer and faster operations.
 
 Weights are cast and laid out once; queries, keys and values come from one product, gate and up from another; queries
-and keys are normed and rotated together.
+and keys are normed and rotated together. Where kernels were compiled (`nn/cpu_kernels.py`), they do the rest of it.
 
 Shapes: r rows, S positions, D width, V vocabulary, N query heads, K key and value heads, E head size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from thinkling.lm.model import Decoder, DecoderLayer
 from thinkling.nn.attention import attention_bias
 from thinkling.nn.causal_attention import attend_causally
+from thinkling.nn.cpu_kernels import CpuKernels, cpu_kernels
 from thinkling.nn.kv_cache import CacheView, KVCache
 from thinkling.nn.norm import rms_norm
 from thinkling.nn.packed_product import Product, packed_product
@@ -46,15 +48,31 @@ class _Layer:
 class DecoderReader:
     """Reads tokens with a decoder's weights as they are when this is made. No gradient flows."""
 
-    def __init__(self, model: Decoder) -> None:
-        """Copy, cast and lay out; the model stays as it is."""
+    def __init__(self, model: Decoder, *, compile: bool = False) -> None:
+        """Copy, cast and lay out; the model stays as it is.
+
+        Args:
+            model: the network.
+            compile: use kernels compiled on this machine, which is faster, and as far from the model as rounding.
+
+        Raises:
+            InputError: kernels are wanted where there are none: not on a CPU, or without a compiler.
+        """
         config, dtype = model.config, model.compute_dtype
         self.config, self.dtype, self.device = config, dtype, model.device
+        self._kernels: CpuKernels | None = cpu_kernels(self.device, dtype) if compile else None
         with torch.inference_mode():
             self._layers = [_prepared(layer, dtype) for layer in model.model.layers]
             self._embedding = model.model.embed_tokens.weight.detach().to(dtype, copy=True)
             self._scores = packed_product(self._embedding)
             self._norm = model.model.norm.weight.detach().to(dtype, copy=True)
+            places = torch.arange(config.max_length, device=self.device)
+            self._rotary = rope_tables(places, config.head_dim, config.rope_base)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it uses compiled kernels."""
+        return self._kernels is not None
 
     def cache(self, rows: int, capacity: int) -> KVCache:
         """Room for the keys and values of so many sequences of at most so many tokens."""
@@ -84,45 +102,66 @@ class DecoderReader:
         Returns:
             [r, V] scores of the token that follows the last real one, in fp32.
         """
-        config, eps = self.config, self.config.norm_eps
+        config = self.config
         view = CacheView(cache, rows, inputs.shape[1])
-        cos, sin = rope_tables(view.positions, config.head_dim, config.rope_base)
-        rotary = cos.to(self.dtype), sin.to(self.dtype)
-        bias = attention_bias(view.allowed(), self.dtype)
-        if counts is None:
-            counts = torch.full((len(inputs),), inputs.shape[1], device=self.device)
+        attended = self._attention(view)
         x = F.embedding(inputs, self._embedding)
         for number, layer in enumerate(self._layers):
-            mixed = self._attended(layer, number, rms_norm(x, eps) * layer.first_norm, rotary, bias, view)
+            heads = layer.queries_keys_values(self._normed(x, layer.first_norm))
+            mixed = attended(number, heads.view(*inputs.shape, -1, config.head_dim))
             if number == len(self._layers) - 1:
                 # Of the last layer only the last real token is asked for.
-                last = torch.arange(len(x), device=self.device), counts - 1
-                mixed, x = mixed[last], x[last]
+                if counts is None:
+                    mixed, x = mixed[:, -1], x[:, -1]
+                else:
+                    last = torch.arange(len(x), device=self.device), counts - 1
+                    mixed, x = mixed[last], x[last]
             x = layer.out(mixed).add_(x)
-            gate, up = layer.gate_up(rms_norm(x, eps) * layer.second_norm).chunk(2, -1)
-            x = layer.down(F.silu(gate).mul_(up)).add_(x)
-        view.advance(counts)
-        return self._scores(rms_norm(x, eps) * self._norm).float()
+            x = layer.down(self._gated(layer.gate_up(self._normed(x, layer.second_norm)))).add_(x)
+        view.advance(inputs.shape[1] if counts is None else counts)
+        return self._scores(self._normed(x, self._norm)).float()
 
-    def _attended(
-        self,
-        layer: _Layer,
-        number: int,
-        x: Tensor,
-        rotary: tuple[Tensor, Tensor],
-        bias: Tensor,
-        view: CacheView,
-    ) -> Tensor:
-        """What each position gathers from those it sees. [r, S, D] -> [r, S, N E]."""
-        config = self.config
-        queries, both = config.num_heads, config.num_heads + config.num_kv_heads
-        heads = layer.queries_keys_values(x).view(*x.shape[:2], -1, config.head_dim)
-        turned = rotate(rms_norm(heads[:, :, :both], config.norm_eps) * layer.head_norm, *rotary)
-        key, value = view.extend(
-            number, turned[:, :, queries:].transpose(1, 2), heads[:, :, both:].transpose(1, 2)
-        )
-        mixed = attend_causally(turned[:, :, :queries].transpose(1, 2), key, value, bias)
-        return mixed.transpose(1, 2).reshape(*x.shape[:2], -1)
+    def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self._kernels is not None:
+            return self._kernels.norm(x, weight, self.config.norm_eps)
+        return rms_norm(x, self.config.norm_eps) * weight
+
+    def _gated(self, x: Tensor) -> Tensor:
+        """SwiGLU's product. [..., 2 I] -> [..., I]."""
+        if self._kernels is not None:
+            return self._kernels.gated(x)
+        gate, up = x.chunk(2, -1)
+        return F.silu(gate).mul_(up)
+
+    def _attention(self, view: CacheView) -> Callable[[int, Tensor], Tensor]:
+        """What each new position gathers from those it sees.
+
+        Of the number of a layer and its queries, keys and values: [r, S, N + 2 K, E] -> [r, S, N E].
+        """
+        config, layers, kernels = self.config, self._layers, self._kernels
+        eps, queries, both = config.norm_eps, config.num_heads, config.num_heads + config.num_kv_heads
+        if kernels is not None:
+            before = view.positions[:, 0].contiguous()
+
+            def by_kernel(number: int, heads: Tensor) -> Tensor:
+                keys, values = view.whole(number)
+                norms = layers[number].head_norm
+                return kernels.attend(heads, norms, self._rotary, keys.mT, values, before, eps).flatten(2)
+
+            return by_kernel
+
+        cos, sin = (table[view.positions].to(self.dtype) for table in self._rotary)
+        bias = attention_bias(view.allowed(), self.dtype)
+
+        def plain(number: int, heads: Tensor) -> Tensor:
+            turned = rotate(rms_norm(heads[:, :, :both], eps) * layers[number].head_norm, cos, sin)
+            key, value = view.extend(
+                number, turned[:, :, queries:].transpose(1, 2), heads[:, :, both:].transpose(1, 2)
+            )
+            mixed = attend_causally(turned[:, :, :queries].transpose(1, 2), key, value, bias)
+            return mixed.transpose(1, 2).flatten(2)
+
+        return plain
 
 
 def _prepared(layer: nn.Module, dtype: torch.dtype) -> _Layer:

@@ -132,8 +132,14 @@ class CacheView:
             joined.append(chosen)
         return joined[0], joined[1]
 
-    def advance(self, counts: Tensor) -> None:
-        """So many [r] of the new positions of each row are real."""
+    def whole(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of a layer up to the capacity, each [r, K, C, E], to be written to."""
+        assert not isinstance(self._rows, Tensor), "rows by number would be a copy"
+        rows = self._rows or slice(None)
+        return self.cache.keys(layer)[rows], self.cache.values(layer)[rows]
+
+    def advance(self, counts: Tensor | int) -> None:
+        """So many of the new positions of each row [r], or of all, are real."""
         if self._rows is None:
             self.cache.lengths += counts
         else:
