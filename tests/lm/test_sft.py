@@ -193,6 +193,12 @@ def test_steps_follow_from_epochs() -> None:
     assert accumulated.resolved(1000).train.steps == 63
 
 
+def test_a_warm_up_ends_where_a_clock_ends_training() -> None:
+    """A run for so many seconds, its steps set high, once stayed in a warm-up of thousands of steps until the end."""
+    timed = replace(SftRecipe().train, steps=100_000, time_limit_seconds=60.0, lr_by_time=True)
+    assert SftRecipe(train=timed, epochs=0).resolved(rows=1000).train.warmup_steps == 2
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [

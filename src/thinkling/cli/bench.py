@@ -142,7 +142,7 @@ class GenerateArguments(CommandArguments):
     transformers_dtype: Literal["float32", "bfloat16"] = "float32"
     """Dtype of theirs."""
     kernels: Literal["auto", "on", "off"] = "auto"
-    """Whether ours uses kernels that this machine's C++ compiler makes first, as under `generate --compile`; auto: where
+    """Whether ours uses kernels that the machine's C++ compiler makes first, as under `generate --compile`; auto: where
     it can."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""

@@ -41,7 +41,8 @@ class SftRecipe:
     epochs: float = 2.0
     """Times that each example is learned from (0: `train.steps` counts, whatever it is)."""
     warmup_share: float = 0.03
-    """Share of the steps that is warm-up, where `train.warmup_steps` is 0."""
+    """Share of the steps (with `train.lr_by_time` of at most those of one epoch) that is warm-up, where
+    `train.warmup_steps` is 0."""
     length: int = 0
     """Positions of a row, into which whole examples are packed (0: the context of the model)."""
     batch_size: int = 16
@@ -95,10 +96,12 @@ class SftRecipe:
         if self.epochs and steps == _FROM_EPOCHS:
             steps = max(1, math.ceil(self.epochs * epoch))
         interval = max(1, math.ceil(min(epoch, steps) / _VALIDATIONS_PER_EPOCH))
+        # A clock that ends training knows no number of steps: a limit set high would never let the warm-up end.
+        warmed = min(steps, math.ceil(epoch)) if train.lr_by_time else steps
         settings = dataclasses.replace(
             train,
             steps=steps,
-            warmup_steps=train.warmup_steps or round(self.warmup_share * steps),
+            warmup_steps=train.warmup_steps or round(self.warmup_share * warmed),
             validate_every=train.validate_every or interval,
             checkpoint_every=train.checkpoint_every or interval,
         )
