@@ -127,6 +127,7 @@ class SlotPool(Generic[Q, B]):
         self.states = states
         self.keep_logits = keep_logits
         self._questions: dict[Hashable, _Question] = {}
+        self._in_work = 0
         self._waiting: list[tuple[_Question, Sequence[Q], Carry | None]] = []
         # The rows of carry and batch: whose chain each is, and for how many segments in a row it was willing to stop.
         self._rows: list[tuple[_Question, int]] = []
@@ -137,7 +138,7 @@ class SlotPool(Generic[Q, B]):
     @property
     def in_work(self) -> int:
         """Slots that hold a chain."""
-        return sum(question.chains for question in self._questions.values())
+        return self._in_work
 
     @property
     def free(self) -> int:
@@ -199,6 +200,7 @@ class SlotPool(Generic[Q, B]):
             seed=seed,
         )
         self._questions[key] = question
+        self._in_work += count
         self._waiting.append((question, chains, start))
 
     def drop(self, key: Hashable) -> None:
@@ -206,6 +208,7 @@ class SlotPool(Generic[Q, B]):
         question = self._questions.pop(key, None)
         if question is not None:
             question.in_work = False
+            self._in_work -= question.chains
 
     def step(self) -> list[Progress]:
         """One segment of everything in work: what each question says now, in the order they were put.
