@@ -33,6 +33,19 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture
+def blank(browser: Any) -> Iterator[Any]:
+    """A window on a desk, of no server yet; errors of its scripts are failures."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    context.close()
+    assert faults == []
+
+
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A server whose network is right after `NEEDED` segments."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,19 +25,6 @@ TABLE = {
     "align": "right",
     "shape": [1, 9],
 }
-
-
-@pytest.fixture
-def blank(browser: Any) -> Iterator[Any]:
-    """A window on a desk; errors on its console are failures."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(5000)
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    yield page
-    context.close()
-    assert faults == []
 
 
 def show(page: Any, server: StandIn) -> None:

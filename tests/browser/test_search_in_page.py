@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from page_stand_in import PLACE, StandIn, description, manifest
 
@@ -182,19 +181,6 @@ KNOWN_HERE = """async (tasks) => {
     const { rulesOf } = await import('./page/search_rules.js');
     return tasks.map((settings) => rulesOf(settings) !== null);
 }"""
-
-
-@pytest.fixture
-def blank(browser: Any) -> Iterator[Any]:
-    """A page of no server yet."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(10_000)
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    yield page
-    context.close()
-    assert faults == []
 
 
 def exported(page: Any, size: int, puzzle: str, runtime: str) -> None:
