@@ -263,3 +263,8 @@ def test_a_search_can_be_stopped_and_keeps_to_its_budget(blank: Any) -> None:
     blank.wait_for_selector(".verdict[data-status=unsolved]")
     assert "11 in all" in blank.inner_text(".figures")
     assert "has spent its segments" in blank.inner_text(".verdict-why")
+    # Where motion is welcome it is shown for longer than it has taken, and that is not called thinking.
+    blank.emulate_media(reduced_motion="no-preference")
+    search_with(blank, 11)
+    blank.wait_for_function("document.querySelector('.verdict-word').textContent === 'Playing back'")
+    blank.wait_for_selector(".verdict[data-status=unsolved]")

@@ -124,6 +124,7 @@ def run(arguments: Arguments) -> int:
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_graceful_shutdown=_SECONDS_TO_FINISH,
             )
         )

@@ -172,7 +172,9 @@ def _served(model: PuzzleModel, settings: ServerSettings) -> Iterator[tuple[str,
     """A server of a model on a free port of this machine."""
     app = create_app(model, settings)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", access_log=False, proxy_headers=False)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -7,6 +7,8 @@ from typing import Any
 
 from thinkling.errors import InputError, ThinklingError
 
+_JSON = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
 
 class RequestError(InputError):
     """A request that cannot be answered.
@@ -90,4 +92,4 @@ def body_of(error: ThinklingError) -> tuple[int, dict[str, Any]]:
 
 def as_json(values: Any) -> bytes:
     """JSON in ASCII: half of a surrogate pair, which JSON can hold and UTF-8 cannot, may come back in a message."""
-    return json.dumps(values, allow_nan=False, separators=(",", ":")).encode("ascii")
+    return _JSON.encode(values).encode("ascii")

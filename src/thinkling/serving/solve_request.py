@@ -30,6 +30,7 @@ from thinkling.thinking.selection import Select
 LONGEST_NAME = 200
 """Characters of a puzzle's name."""
 _LARGEST_SEED = 2**53
+_HALTS, _VARIES, _SELECTS = get_args(HaltRuleName), get_args(Vary), get_args(Select)
 _QUICK_BYTES = 1024
 _QUICK_GUESSES = 8  # a tenth of a millisecond
 
@@ -170,14 +171,14 @@ def _question(task: Task, validate: Callable[[NDArray[Any]], None], text: str, n
 
 
 def _thinking(fields: Fields, asked: Asked, settings: ServerSettings) -> Thinking:
-    halt = _choice(fields, "halt", get_args(HaltRuleName))
+    halt = _choice(fields, "halt", _HALTS)
     if halt == "valid" and not asked.task.has_checker:
         raise fields.wrong(
             "halt", f"q or never: task {asked.task.name} has no checker", 'leave it out, or send "q"'
         )
     samples = fields.whole("samples", 1, 1, settings.most_chains)
-    vary = _choice(fields, "vary", get_args(Vary)) or "symmetry"
-    select = _choice(fields, "select", get_args(Select))
+    vary = _choice(fields, "vary", _VARIES) or "symmetry"
+    select = _choice(fields, "select", _SELECTS)
     steps = fields.whole("steps", None, 1, settings.max_steps)
     seed = fields.whole("seed", 0, 0, _LARGEST_SEED) or 0
     try:

@@ -2,7 +2,7 @@
 //
 // A bar shows a segment at a glance: what the model is sure of rises from below, what has just changed hangs from above.
 
-const LONGEST_PLAY = 9000;
+const LONGEST_PLAY = 5000;
 const SLOWEST = 480;
 const FASTEST = 60;
 

@@ -248,7 +248,8 @@ class PuzzlePage {
     this.charts.show(thought.segments.slice(0, Math.max(number + 1, thought.concluded ? Infinity : 0)), thought.result?.points ?? null, frame.step);
     this.point(this.pointed);
     if (ended) this.conclude();
-    else if (!thought.concluded) this.say("thinking", "Thinking", "", [["Segments", `${frame.step} of ${thought.limit}`]]);
+    // What is played after the end is no longer thinking; the verdict comes with its last picture.
+    else if (!thought.concluded) this.say("thinking", thought.result ? "Playing back" : "Thinking", "", [["Segments", `${frame.step} of ${thought.result ? thought.frames.length : thought.limit}`]]);
   }
 
   conclude() {
