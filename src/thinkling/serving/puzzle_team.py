@@ -78,12 +78,10 @@ class PuzzleTeam:
             BusyError: too many questions are open.
             ServiceError: the thread does not run.
         """
-        counts = [thinker.open for thinker in self._thinkers]
-        if sum(counts) + len(request.questions) > self._most_open:
-            raise BusyError(sum(counts))
-        # The first with room, or the one with the fewest.
-        place = next((place for place, count in enumerate(counts) if count < self._enough), None)
-        chosen = self._thinkers[counts.index(min(counts)) if place is None else place]
+        if self.open + len(request.questions) > self._most_open:
+            raise BusyError(self.open)
+        idle = (thinker for thinker in self._thinkers if thinker.open < self._enough)
+        chosen = next(idle, None) or min(self._thinkers, key=lambda thinker: thinker.open)
         return chosen.submit(request, listener)
 
     def give_up(self, ticket: SolveTicket) -> None:
