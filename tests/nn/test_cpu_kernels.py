@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import stat
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thinkling.errors import InputError
-from thinkling.nn import cpu_kernels as module
 from thinkling.nn.cpu_kernels import CpuKernels, cpu_kernels
 from thinkling.nn.norm import rms_norm
 from thinkling.nn.rope import rope_tables, rotate
@@ -111,24 +108,6 @@ def test_one_thread_and_two_say_the_same() -> None:
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(one, two) for one, two in zip(*told, strict=True))
-
-
-def test_where_nothing_can_be_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No compiler, one that is named and missing, and one that only complains: the first line says which."""
-    for function in (module._library, module.cpu_kernels):  # what was compiled before must not answer
-        monkeypatch.setattr(module, function.__name__, function.__wrapped__)
-    complaining = tmp_path / "compiler"
-    complaining.write_text("#!/bin/sh\necho 'no such header' >&2\nexit 1\n")
-    complaining.chmod(complaining.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(module, "_COMPILERS", ())
-    for compiler, why in (
-        ("", r"no C\+\+ compiler"),
-        ("not-installed-anywhere -v", ".*No such file.*"),
-        (str(complaining), "no such header"),
-    ):
-        monkeypatch.setenv("CXX", compiler)
-        with pytest.raises(InputError, match=rf"--compile on this machine \({why}\).*install one"):
-            module.cpu_kernels(CPU, torch.float32)
 
 
 @pytest.mark.parametrize(("device", "dtype"), [("cuda", torch.bfloat16), ("cpu", torch.float16)])

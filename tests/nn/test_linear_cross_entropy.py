@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -132,9 +133,15 @@ def test_memory_does_not_grow_with_rows_times_vocabulary():
     grown = {}
     for kind in ("chunked", "dense"):
         done = subprocess.run(
-            [sys.executable, "-c", _PEAK, kind], capture_output=True, text=True, check=True, timeout=60
+            [sys.executable, "-c", _PEAK, kind],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            # What is freed goes back at once: what glibc would keep for later differs from run to run, up to 50 MB.
+            env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
         )
         grown[kind] = int(done.stdout)
     scores = 4096 * 8192 * 4
     assert grown["dense"] > 1.9 * scores
-    assert grown["chunked"] < 0.5 * scores
+    assert grown["chunked"] < 0.25 * scores

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 
 import numpy as np
 import pytest
 
+from thinkling.tasks import sudoku_proof
 from thinkling.tasks.sudoku_generator import make_candidates
 from thinkling.tasks.sudoku_geometry import geometry
 from thinkling.tasks.sudoku_proof import prove
@@ -18,6 +20,16 @@ HARDEST = [
     ".......1.4.........2...........5.4.7..8...3....1.9....3..4..2...5.1........8.6...",
 ]
 """By Arto Inkala (two), and one with 17 givens."""
+
+
+@pytest.fixture(params=["python", "compiled"], autouse=True)
+def language(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here holds for both."""
+    monkeypatch.setattr(sudoku_proof, "_compiled", False)
+    if request.param == "compiled":
+        if not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
+            pytest.skip("no C++ compiler here")
+        sudoku_proof.compile_proofs()
 
 
 def digits(text: str) -> list[int]:
@@ -47,6 +59,7 @@ def test_verdicts_are_those_of_the_other_solver(size: int, blanks: tuple[int, in
         expected = search(size, board).solutions
         proof = prove(size, board)
         assert proof.complete
+        assert proof == sudoku_proof._prove(size, board, None)  # guess for guess, whatever the language
         assert len(proof.solutions) == len(expected)
         assert all(is_solution(size, board, solution) for solution in proof.solutions)
         assert len({tuple(solution) for solution in proof.solutions}) == len(proof.solutions)
@@ -71,7 +84,9 @@ def test_it_gives_up_when_it_is_told_to() -> None:
     needed = prove(9, hardest).guesses
     assert needed > 10
     assert prove(9, hardest, needed).complete
+    assert needed == sudoku_proof._prove(9, hardest, None).guesses
     short = prove(9, hardest, needed - 1)
+    assert short == sudoku_proof._prove(9, hardest, needed - 1)
     assert not short.complete
     assert short.guesses < needed
     easy = make_candidates(9, (30, 30), 1, 0, 1).questions[0].tolist()

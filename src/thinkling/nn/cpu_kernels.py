@@ -10,11 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
-import shlex
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +17,9 @@ import torch
 from torch import Tensor
 
 from thinkling.errors import InputError
+from thinkling.native import library
 
 _SOURCE = Path(__file__).with_suffix(".cpp")
-_COMPILERS = ("g++", "clang++", "c++")
-_ALWAYS = ("-O3", "-std=c++17", "-fopenmp-simd", "-shared", "-fPIC")
-_FOR_THE_MACHINE = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",), ())
-"""The first that the compiler accepts: not each has OpenMP's threads, nor the same name for this processor."""
 _DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 _VALUES_A_THREAD = 32_768
 """With fewer, another thread costs more than it brings; as PyTorch counts."""
@@ -100,7 +92,8 @@ def cpu_kernels(device: torch.device, dtype: torch.dtype) -> CpuKernels:
     """The kernels for tensors of a dtype; the first ones in a process take a second.
 
     Raises:
-        InputError: another device or dtype, no compiler, or one that cannot compile them, with its first line.
+        InputError: another device or dtype.
+        NotCompiledError: there is no compiler, or one that cannot compile them.
     """
     if device.type != "cpu" or dtype not in _DTYPES:
         raise InputError(
@@ -108,32 +101,7 @@ def cpu_kernels(device: torch.device, dtype: torch.dtype) -> CpuKernels:
             "a CPU, in float32 or bfloat16",
             "leave --compile out, or add: --device cpu",
         )
-    return CpuKernels(_library(), dtype)
-
-
-@functools.cache
-def _library() -> Any:
-    """Compile and load, once in a process."""
-    named = shlex.split(os.environ.get("CXX", ""))
-    compiler = named or next(([name] for name in _COMPILERS if shutil.which(name)), [])
-    fault = "" if compiler else "no C++ compiler"
-    with tempfile.TemporaryDirectory(prefix="thinkling-", ignore_cleanup_errors=True) as folder:
-        library = str(Path(folder, "kernels.so"))
-        for flags in _FOR_THE_MACHINE if compiler else ():
-            command = [*compiler, *_ALWAYS, *flags, str(_SOURCE), "-o", library]
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                if done.returncode == 0:
-                    return ctypes.CDLL(library)
-                fault = done.stderr
-            except OSError as error:  # no such compiler, or a folder from which nothing may be loaded
-                fault = str(error)
-    why = (fault.strip() or f"{compiler[0]} gave no reason").splitlines()[0]
-    raise InputError(
-        f"--compile on this machine ({why})",
-        "a C++ compiler: g++ or clang++, or the one that the variable CXX names",
-        "install one (on Debian: apt-get install g++), or leave --compile out",
-    )
+    return CpuKernels(library(_SOURCE), dtype)
 
 
 def _function(library: Any, name: str, *arguments: list[Any]) -> Any:

@@ -8,14 +8,21 @@ matters of one thread.
 
 from __future__ import annotations
 
+import logging
+import threading
+
 import torch
 
+from thinkling.native import NotCompiledError
 from thinkling.puzzles.puzzle_model import PuzzleModel
 from thinkling.serving.errors import BusyError
 from thinkling.serving.metrics import Metrics
 from thinkling.serving.puzzle_service import PuzzleInstruments, PuzzleService, SolveListener, SolveTicket
 from thinkling.serving.settings import ServerSettings
 from thinkling.serving.solve_request import SolveRequest
+from thinkling.tasks.sudoku_proof import compile_proofs
+
+_log = logging.getLogger(__name__)
 
 
 class PuzzleTeam:
@@ -36,6 +43,9 @@ class PuzzleTeam:
         # Another thread begins when those before it have so many questions: a segment of fewer costs more a question,
         # and a thread that thinks alone has all cores.
         self._enough = max(1, settings.slots // 2)
+        # Smaller boards need hardly a guess to be proved.
+        self._hard_proofs = model.task.name == "sudoku" and model.task.shape == (9, 9)
+        self._compiling = threading.Thread(target=_compile_proofs, name="proofs")
         self._most_open = settings.slots * count + settings.max_waiting_puzzles
         metrics.gauge("slots", "Chains that can be in work at once.", lambda: settings.slots * count)
         metrics.gauge("slots_in_work", "Chains in work.", lambda: self.in_work)
@@ -59,11 +69,15 @@ class PuzzleTeam:
         """Begin to work."""
         for thinker in self._thinkers:
             thinker.start()
+        if self._hard_proofs:
+            self._compiling.start()
 
     def close(self, timeout: float = 10.0) -> None:
         """Stop after the segments that are being thought; open requests hear a `ServiceError`."""
         for thinker in self._thinkers:
             thinker.close(timeout)
+        if self._compiling.is_alive():
+            self._compiling.join(timeout)
         if len(self._thinkers) > 1:
             torch.set_num_threads(self._cores)  # a thread begins with what was set last
 
@@ -92,3 +106,10 @@ class PuzzleTeam:
         """Cores for a thread's next segment: those of threads that rest go to the others."""
         busy = sum(thinker.in_work > 0 for thinker in self._thinkers)
         return max(1, self._cores // max(1, busy))
+
+
+def _compile_proofs() -> None:
+    try:
+        compile_proofs()
+    except NotCompiledError as error:
+        _log.info("Proofs of a single solution stay in Python: %s", error.given)

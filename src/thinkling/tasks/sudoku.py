@@ -189,13 +189,13 @@ class Sudoku:
         """
         board = self.geometry
         proof = prove(self.size, tokens_to_digits(tokens), most_guesses)
-        if len(proof.found) < 2 and not proof.complete:
+        if len(proof.solutions) < 2 and not proof.complete:
             raise UnprovenError(
                 f"puzzle whose solutions cannot be counted within {most_guesses:,} guesses",
                 "exactly one solution",
                 "compare its givens with where it comes from, or add some",
             )
-        if not proof.found:
+        if not proof.solutions:
             conflict = self.find_conflict(tokens)
             if conflict is not None:
                 raise InputError(
@@ -208,10 +208,9 @@ class Sudoku:
                 "exactly one solution",
                 "compare its givens with where it comes from",
             )
-        if len(proof.found) > 1:
-            solutions = proof.solutions
-            cell = int((np.array(solutions[0]) != np.array(solutions[1])).argmax())
-            low, high = sorted(solution[cell] for solution in solutions)
+        if len(proof.solutions) > 1:
+            cell = int((np.array(proof.solutions[0]) != np.array(proof.solutions[1])).argmax())
+            low, high = sorted(solution[cell] for solution in proof.solutions)
             raise InputError(
                 f"puzzle with several solutions ({board.cell_name(cell)} may be {low} or {high})",
                 "exactly one solution",

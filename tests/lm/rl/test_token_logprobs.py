@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -239,8 +240,14 @@ def test_memory_does_not_hold_the_scores():
     used = {}
     for way in ("chunked", "dense"):
         done = subprocess.run(
-            [sys.executable, "-c", _PEAK, way], check=True, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", _PEAK, way],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            # What is freed goes back at once: what glibc would keep for later differs from run to run, up to 40 MB.
+            env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
         )
         used[way] = int(done.stdout) / 1024
     assert used["dense"] > 200
-    assert used["chunked"] < 64
+    assert used["chunked"] < 32
