@@ -9,12 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from small_puzzles import KnowingNetwork, knowing_model, puzzles, serving_puzzles
 from small_server import wait_for
 
 from thinkling.data.batch import PuzzleBatch
+from thinkling.native import NotCompiledError
 from thinkling.puzzles.puzzle_model import PuzzleModel
+from thinkling.serving import puzzle_team
 from thinkling.serving.metrics import Metrics
 from thinkling.serving.puzzle_team import PuzzleTeam
 from thinkling.serving.settings import ServerSettings
@@ -24,6 +27,8 @@ from thinkling.thinking.carry import Carry, SegmentOutput
 SETTINGS = ServerSettings(slots=4, thinkers=2)
 PUZZLES = puzzles(30)
 TASK = Sudoku(4)
+HARD = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4.."
+"""A 9x9 Sudoku that takes two hundred guesses to prove."""
 
 
 class Watched(KnowingNetwork):
@@ -110,3 +115,24 @@ def test_how_many_threads_there_are_where_nobody_says() -> None:
             assert f"thinkling_slots {slots}" in metrics.text()
     finally:
         torch.set_num_threads(cores)
+
+
+@pytest.mark.parametrize("size", [4, 9])
+@pytest.mark.parametrize("compiler", [True, False])
+def test_proofs_are_compiled_where_they_take_long_and_a_compiler_is_there(
+    size: int, compiler: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def compile_proofs() -> None:
+        asked.append(size)
+        if not compiler:
+            raise NotCompiledError("no compiler", "one", "install one")
+
+    monkeypatch.setattr(puzzle_team, "compile_proofs", compile_proofs)
+    network: Any = KnowingNetwork(size=size)
+    model = PuzzleModel(network, Sudoku(size), knowing_model().halting, {"architecture": "hrm"})
+    puzzle = HARD if size == 9 else PUZZLES[0]
+    with serving_puzzles(model, SETTINGS) as client:
+        assert client.solve(puzzle=puzzle)[0] == 200
+    assert asked == ([9] if size == 9 else [])

@@ -23,6 +23,7 @@ from thinkling.serving.request_schemas import SOLVE
 from thinkling.serving.served_model import check_model, one_or_many
 from thinkling.serving.settings import ServerSettings
 from thinkling.tasks.sudoku import Sudoku, UnprovenError
+from thinkling.tasks.sudoku_proof import quick_guesses
 from thinkling.tasks.task import Task
 from thinkling.thinking.halting import HaltRuleName
 from thinkling.thinking.selection import Select
@@ -32,7 +33,6 @@ LONGEST_NAME = 200
 _LARGEST_SEED = 2**53
 _HALTS, _VARIES, _SELECTS = get_args(HaltRuleName), get_args(Vary), get_args(Select)
 _QUICK_BYTES = 1024
-_QUICK_GUESSES = 8  # a tenth of a millisecond
 
 
 class _NotQuickError(Exception):
@@ -72,7 +72,7 @@ class Asked:
 def quick_request(body: bytes, asked: Asked, settings: ServerSettings) -> SolveRequest | None:
     """The request in a body, if reading and proving it takes no longer than handing it to another thread; else None.
 
-    So it is with Sudokus that singles and a few guesses solve.
+    So it is with Sudokus that singles and a few guesses solve, and with more of them once proofs are compiled.
 
     Raises:
         RequestError: as for `solve_request`.
@@ -83,7 +83,7 @@ def quick_request(body: bytes, asked: Asked, settings: ServerSettings) -> SolveR
 
     def validate(tokens: NDArray[Any]) -> None:
         try:
-            task.validate(tokens, _QUICK_GUESSES)
+            task.validate(tokens, quick_guesses())
         except UnprovenError:
             raise _NotQuickError from None
 

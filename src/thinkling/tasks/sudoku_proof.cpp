@@ -43,11 +43,6 @@ struct Rules {
 
 Int lowest(Word word) { return __builtin_ctz(word); }
 Int highest(Word word) { return 31 - __builtin_clz(word); }
-bool is_pair(Word word) {
-    const Word more = word & (word - 1);
-    return more && !(more & (more - 1));
-}
-
 void choose(const Rules& rules, State& state, Int candidate) {
     for (Int d = 0; d < DEMANDS; d++) state.left.of[d] &= rules.kept[candidate].of[d];
     for (Int k = 0; k < 4; k++) {
@@ -65,8 +60,9 @@ bool settle(const Rules& rules, State& state) {
         Word unmet = 0;
         for (Int d = 0; d < DEMANDS; d++) {
             const Word left = state.left.of[d], more = left & (left - 1);
-            unmet |= left ? 0 : rules.all.of[d];
-            alone.of[d] = more ? 0 : left & ~state.chosen.of[d];
+            // All bits or none in place of a question: compilers then take many demands at once.
+            unmet |= rules.all.of[d] & -Word(left == 0);
+            alone.of[d] = left & ~state.chosen.of[d] & -Word(more == 0);
         }
         if (unmet) return false;
         for (Int i = 0; i < FOUR; i++) {
@@ -85,11 +81,11 @@ bool settle(const Rules& rules, State& state) {
 Int branching(const Rules& rules, const Board& left) {
     const Int cells = rules.demands / 4 * 3;
     Board pairs;
-    Int first = -1, best = -1, most = -1;
-    for (Int d = 0; d < rules.demands; d++) {
-        pairs.of[d] = is_pair(left.of[d]) ? left.of[d] : 0;
-        if (pairs.of[d] && first < 0) first = d;
+    for (Int d = 0; d < DEMANDS; d++) {
+        const Word second = left.of[d] & (left.of[d] - 1), third = second & (second - 1);
+        pairs.of[d] = left.of[d] & -Word(second != 0) & -Word(third == 0);
     }
+    Int best = -1, most = -1;
     for (Int d = cells; d < rules.demands; d++) {
         if (!pairs.of[d]) continue;
         // The cell that sees most of the other pairs: wherever it leads, much follows.
@@ -99,19 +95,14 @@ Int branching(const Rules& rules, const Board& left) {
         if (seen > most) best = d, most = seen;
     }
     if (best >= 0) return best;
-    if (first >= 0) return first;
+    for (Int d = 0; d < cells; d++)
+        if (pairs.of[d]) return d;
     Int fewest = rules.size + 1;
     for (Int d = cells; d < rules.demands; d++) {
         const Int count = __builtin_popcount(left.of[d]);
         if (count > 1 && count < fewest) best = d, fewest = count;
     }
     return best;
-}
-
-bool same(const Board& one, const Board& other) {
-    bool equal = true;
-    for (Int d = 0; d < DEMANDS; d++) equal &= one.of[d] == other.of[d];
-    return equal;
 }
 
 }  // namespace
@@ -158,7 +149,7 @@ extern "C" Int sudoku_proof(const void* tables, const std::uint8_t* digits, Int 
         state = waiting.back();
         waiting.pop_back();
         if (!settle(rules, state)) continue;
-        if (same(state.left, state.chosen)) {
+        if (std::memcmp(&state.left, &state.chosen, sizeof(Board)) == 0) {
             for (Int cell = 0; cell < cells; cell++)
                 solutions[found * cells + cell] = highest(state.left.of[first_cell + cell]) + 1;
             found++;

@@ -119,7 +119,7 @@ def prove(size: int, digits: Sequence[int], most_guesses: int | None = None) -> 
 
 
 def compile_proofs() -> None:
-    """From now on let this process prove by C++: XX times faster, and other threads go on meanwhile.
+    """From now on let this process prove by C++: some twenty times faster, and other threads go on meanwhile.
 
     Raises:
         NotCompiledError: there is no compiler here; proofs are Python's, as before.
@@ -127,6 +127,11 @@ def compile_proofs() -> None:
     library(_SOURCE)
     global _compiled
     _compiled = True
+
+
+def quick_guesses() -> int:
+    """Guesses that take one or two tenths of a millisecond."""
+    return 400 if _compiled else 16
 
 
 def _prove(size: int, digits: Sequence[int], most_guesses: int | None) -> Proof:
