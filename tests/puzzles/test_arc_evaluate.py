@@ -9,7 +9,9 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from arc_tasks import copier, made_tasks, write_competition
+from torch import nn
 
 from thinkling.data.array_store import read_dataset
 from thinkling.errors import InputError
@@ -224,16 +226,27 @@ def test_the_submission_is_renewed_while_votes_come_in(data, tmp_path, monkeypat
     assert len(set(seen)) == 7
 
 
-def test_a_deadline_stops_only_where_it_may():
+def test_a_guarded_model_looks_at_the_clock_before_each_block():
+    model = nn.Sequential(nn.Sequential(nn.Identity()), nn.Sequential(nn.Identity()))
     with Deadline(0.05) as deadline:
+        deadline.guard(model)
+        model[0](torch.ones(1))
         time.sleep(0.1)
-        assert deadline.over
-        with pytest.raises(OutOfTimeError), deadline.stoppable():
-            pass
-    with Deadline() as deadline, deadline.stoppable():
-        assert not deadline.over
-    with Deadline(0.1) as deadline, pytest.raises(OutOfTimeError), deadline.stoppable():
-        time.sleep(5)
+        with pytest.raises(OutOfTimeError):
+            model[1](torch.ones(1))
+        assert (deadline.over, deadline.ending) == (True, "time")
+    assert torch.equal(model(torch.ones(1)), torch.ones(1)), "afterwards it is anybody's again"
+
+
+def test_a_signal_breaks_nothing_off_until_a_second_one_comes():
+    """An exception from the handler once left a lock of the coverage tracer taken, and the command hung for ever."""
+    with Deadline() as deadline:
+        signal.raise_signal(signal.SIGINT)
+        assert (deadline.over, deadline.ending) == (True, "interrupted")
+        with pytest.raises(OutOfTimeError):
+            deadline.check()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_unknown_answers_give_no_scores(tmp_path):

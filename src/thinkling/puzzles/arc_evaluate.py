@@ -144,8 +144,8 @@ def evaluate_arc(
     report: dict[str, Any] = {}
     try:
         with contextlib.suppress(OutOfTimeError):
-            with deadline.stoppable():
-                model = load_model()
+            deadline.check()
+            model = load_model()
             report = _answer(model, questions, settings, deadline, state)
     except InputError:
         # Bad usage leaves the file as it was.

@@ -1,21 +1,21 @@
 """Ending on time: a time limit, or a signal that asks to stop, whichever comes first.
 
-A segment of a large model on a CPU takes many seconds, so waiting for the end of one is no way to keep a limit. A timer
-signal interrupts inside `Deadline.stoppable` blocks, between two operations of the model; elsewhere it is only noted.
-Where there are no timer signals (Windows, other threads) the limit is kept between segments, by the time that the last
-one took.
+A segment of a large model on a CPU takes many seconds, so waiting for the end of one is no way to keep a limit: a model
+that is guarded looks before each of its blocks whether the end has come. A signal is only noted: an exception raised by
+its handler could strike while any library holds a lock, and leave it locked.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Literal, NoReturn
+
+from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from thinkling.data.batch import PuzzleBatch
 from thinkling.thinking.carry import Carry, SegmentOutput
@@ -29,7 +29,7 @@ EXIT_CODES: dict[Ending, int] = {"all": 0, "time": 0, "terminated": 143, "interr
 
 
 class OutOfTimeError(Exception):
-    """Raised inside a stoppable block when the end has come."""
+    """Raised in a segment of a guarded model when the end has come."""
 
 
 class Deadline:
@@ -45,26 +45,22 @@ class Deadline:
         self._end = math.inf if limit is None else time.monotonic() + limit - used
         self.reserve = reserve
         self.ending: Ending = "all"
-        self._stoppable = False
         self._old: dict[int, Any] = {}
-        self._has_timer = False
+        self._hooks: list[RemovableHandle] = []
 
     def __enter__(self) -> Deadline:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._old[number] = signal.signal(number, self._on_signal)
-            if hasattr(signal, "setitimer"):
-                self._old[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._on_signal)
-                self._has_timer = True
-                self._set_timer()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._has_timer:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
         for number, handler in self._old.items():
             signal.signal(number, handler)
-        self._old, self._has_timer = {}, False
+        self._old = {}
 
     def remaining(self) -> float:
         """Seconds until work stops."""
@@ -72,9 +68,7 @@ class Deadline:
 
     def reserve_more(self, seconds: float) -> None:
         """Keep at least so many seconds for the end."""
-        if seconds > self.reserve:
-            self.reserve = seconds
-            self._set_timer()
+        self.reserve = max(self.reserve, seconds)
 
     @property
     def over(self) -> bool:
@@ -89,36 +83,27 @@ class Deadline:
             self.ending = "time"
         raise OutOfTimeError
 
-    @contextlib.contextmanager
-    def stoppable(self) -> Iterator[None]:
-        """A block that may be left at any instruction, by `OutOfTimeError`.
+    def check(self) -> None:
+        """Go on while there is time.
 
         Raises:
-            OutOfTimeError: the end came before the block or inside it.
+            OutOfTimeError: the end has come.
         """
-        self._stoppable = True
-        try:
-            if self.over:
-                raise OutOfTimeError
-            yield
-        finally:
-            self._stoppable = False
+        if self.over:
+            raise OutOfTimeError
 
     def guard(self, model: Thinker[PuzzleBatch]) -> Guarded:
-        """The model, with every segment a stoppable block."""
+        """The model, whose segments end in time for as long as this context lasts."""
+        if isinstance(model, nn.Module):
+            blocks = (module for module in model.modules() if next(module.children(), None) is not None)
+            self._hooks += [block.register_forward_pre_hook(lambda *_: self.check()) for block in blocks]
         return Guarded(model, self)
 
-    def _set_timer(self) -> None:
-        if self._has_timer and math.isfinite(self._end):
-            signal.setitimer(signal.ITIMER_REAL, max(self.remaining(), 1e-3))
-
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.ending == "all":
-            endings: dict[int, Ending] = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted"}
-            self.ending = endings.get(number, "time")
-        if self._stoppable:
-            self._stoppable = False
-            raise OutOfTimeError
+        if self.over:  # who asks twice will not wait
+            signal.signal(number, self._old[number])
+            signal.raise_signal(number)
+        self.ending = "terminated" if number == signal.SIGTERM else "interrupted"
 
 
 class Guarded:
@@ -148,8 +133,8 @@ class Guarded:
         if self._deadline.remaining() < self._seconds_per_slot * slots:
             self._deadline.out_of_time()
         began = time.monotonic()
-        with self._deadline.stoppable():
-            carry, output = self._model.segment(carry, batch)
+        self._deadline.check()
+        carry, output = self._model.segment(carry, batch)
         self._seconds_per_slot = (time.monotonic() - began) / slots
         self.last = (batch, output)
         return carry, output
