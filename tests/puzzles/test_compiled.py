@@ -28,9 +28,10 @@ from thinkling.puzzles.reasoner import Reasoner
 from thinkling.puzzles.recipe import HRMRecipe, PuzzleRecipe, TRMRecipe
 from thinkling.puzzles.train import fitted, objective_of, train_recipe
 from thinkling.puzzles.trm import TRM, TRMConfig
-from thinkling.thinking import reserve
+from thinkling.thinking import perturbation, reserve
 from thinkling.thinking.cycles import Cycles
 from thinkling.thinking.halting import HaltingConfig
+from thinkling.thinking.perturbation import CarryNoise
 from thinkling.training import compilation
 from thinkling.training.compilation import check_compiler, compile_for_training
 from thinkling.training.config import TrainConfig
@@ -215,8 +216,10 @@ def test_a_step_reads_two_things_on_the_host(
     fails. In a whole step of training, from the refill to the average, two places do and are replaced here: the
     slots' counters, which arrive while the device runs the segment, and the verdict before the update."""
     made = objective(name, data, "float32")
-    made.carries = carries  # without the noise that a recipe asks for beside them: it is a third place
+    made.carries, made.noise = carries, CarryNoise(initial=0.5, path=0.1)
     made.model.to("meta")
+    # That device has no generators.
+    monkeypatch.setattr(perturbation, "_normal_batch", lambda shape, **_: torch.empty(shape, device="meta"))
     counters = torch.zeros(8 * carries, dtype=torch.int64)
     monkeypatch.setattr(reserve, "arriving", lambda refills: counters.clone)
     monkeypatch.setattr(Trainer, "_agree", lambda self, loss, finite, stop: finite.is_meta)

@@ -12,10 +12,20 @@ import pytest
 import torch
 
 from thinkling.errors import InputError
+from thinkling.thinking import perturbation
 from thinkling.thinking.carry import Carry
 from thinkling.thinking.perturbation import CarryNoise, perturbed
 
 S, D = 20, 50
+ROWS = 8
+"""Of the whole batch."""
+
+
+@pytest.fixture(params=["row by row", "one draw"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU, and as on a GPU."""
+    if request.param == "one draw":
+        monkeypatch.setattr(perturbation, "_ROW_BY_ROW", ())
 
 
 def carry_of(
@@ -31,7 +41,7 @@ def noisy(
     """Carries of 5 whose reset gives 1."""
     numbers = np.array(rows or range(len(halted)), dtype=np.int64)
     started = carry_of(1.0, [False] * len(halted), steps=0)
-    return perturbed(carry_of(5.0, halted), started, noise, seed=seed, step=step, rows=numbers)
+    return perturbed(carry_of(5.0, halted), started, noise, seed=seed, step=step, rows=numbers, of=ROWS)
 
 
 def test_halted_rows_start_anew_with_noise_and_the_others_have_their_own() -> None:
@@ -74,7 +84,7 @@ def test_the_numbers_depend_on_seed_step_and_row_only() -> None:
 def test_the_carry_is_a_value() -> None:
     before = carry_of(5.0, [True, False], dtype=torch.bfloat16)
     started = carry_of(1.0, [False, False], dtype=torch.bfloat16)
-    after = perturbed(before, started, CarryNoise(path=1.0), seed=0, step=1, rows=np.arange(2))
+    after = perturbed(before, started, CarryNoise(path=1.0), seed=0, step=1, rows=np.arange(2), of=2)
     assert before.halted.tolist() == [True, False]
     assert torch.equal(before.z_H, torch.full_like(before.z_H, 5.0))
     assert torch.equal(started.z_H, torch.ones_like(started.z_H))

@@ -199,7 +199,8 @@ class PuzzleObjective:
             return state
         rows = (self.slots[:, None] * self.carries + np.arange(self.carries)).reshape(-1)
         started = self.model.started_carry(len(rows))
-        carry = perturbed(state.carry, started, self.noise, seed=self.seed, step=step, rows=rows)
+        total = self.batch_size * self.carries
+        carry = perturbed(state.carry, started, self.noise, seed=self.seed, step=step, rows=rows, of=total)
         return Slots(carry=carry, batch=state.batch, refills=state.refills)
 
     def _take(self, rows: Tensor, refills: Tensor) -> PuzzleBatch:
