@@ -162,8 +162,8 @@ class GrpoArguments(CommandArguments):
     """Tokens of a completion."""
     rounds: int = 3
     """Measured steps of each."""
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Dtype of both."""
+    compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Dtype of both; auto: what training takes on this machine. TRL's own default is bfloat16."""
     ours_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Leave TRL's out."""
     device: str = "auto"

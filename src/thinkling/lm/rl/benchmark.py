@@ -50,7 +50,7 @@ def bench_grpo(
     new_tokens: int = 64,
     rounds: int = 3,
     kl_beta: float = 0.01,
-    compute_dtype: ComputeDtype = "float32",
+    compute_dtype: ComputeDtype = "auto",
     device: str = "auto",
     ours_only: bool = False,
 ) -> dict[str, Any]:
@@ -65,7 +65,8 @@ def bench_grpo(
         rounds: how often they take turns, since machines change their speed; of two steps and one of warm-up in each
             round the fastest one of all counts.
         kl_beta: weight of the divergence; above 0 both read everything with a reference too.
-        compute_dtype: of the matrix products of both; in bfloat16 TRL's trainer runs under autocast.
+        compute_dtype: of the matrix products of both; auto: what training takes on this machine. In bfloat16, its own
+            default, TRL's trainer runs under autocast.
         device: auto, cpu, cuda or mps.
         ours_only: leave TRL out.
 
