@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from thinkling import native
 from thinkling.cli import train, train_grpo
 from thinkling.cli.main import main
 from thinkling.lm.rl import train as rl_train
+from thinkling.nn import cpu_kernels
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lm"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "lm" / "rl"))
@@ -61,6 +64,34 @@ def test_train_and_go_on(
     assert config["objective"]["grpo"]["group_size"] == 4
     code, told, _ = said(capsys, *words, "--train.steps", 3, "--resume")
     assert (code, told["step"]) == (0, 3)
+
+
+def test_compiled_kernels_write_the_completions(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rl_train, "get_reward", lambda name: vowel)
+    words = [
+        "train",
+        "lm-grpo",
+        "--init",
+        folder / "start",
+        "--data",
+        folder / "data.jsonl",
+        *SMALL,
+        "--compile",
+    ]
+    with monkeypatch.context() as without:
+        without.setattr(native, "_COMPILERS", ())
+        without.delenv("CXX", raising=False)
+        without.setattr(cpu_kernels, "library", native.library.__wrapped__)
+        cpu_kernels.cpu_kernels.cache_clear()
+        code, _, err = said(capsys, *words, "--out", tmp_path / "none")
+        assert (code, "install one" in err, (tmp_path / "none").exists()) == (2, True, False)
+    if shutil.which("g++") is None:
+        pytest.skip("no C++ compiler here")
+    code, told, _ = said(capsys, *words, "--out", tmp_path / "run")
+    assert (code, told["step"]) == (0, 2)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["objective"]["compile"]
 
 
 @pytest.mark.parametrize("recipe", train_grpo.RECIPES)

@@ -166,6 +166,8 @@ class GrpoArguments(CommandArguments):
     """Dtype of both; auto: what training takes on this machine. TRL's own default is bfloat16."""
     ours_only: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Leave TRL's out."""
+    compile: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write our completions with kernels that this machine's C++ compiler makes first."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
 
@@ -277,6 +279,7 @@ def bench_reinforcement(arguments: GrpoArguments) -> dict[str, Any]:
         rounds=arguments.rounds,
         compute_dtype=arguments.compute_dtype,
         device=arguments.device,
+        compile=arguments.compile,
         ours_only=arguments.ours_only,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import pytest
@@ -26,6 +27,13 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         inner_size=48,
     )
     monkeypatch.setattr("thinkling.lm.rl.benchmark.preset", lambda name: config)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler here")
+def test_our_side_with_compiled_kernels() -> None:
+    told = bench_grpo("tiny", **SMALL, ours_only=True, compile=True)  # type: ignore[arg-type]  # a test's
+    assert told["steps_per_minute"] > 0
+    assert told["compiled"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

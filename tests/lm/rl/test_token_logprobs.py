@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -183,8 +184,17 @@ def test_bfloat16_sums_the_weight_gradient_in_fp32(chunked):
     assert float((found[1] - found[0]).norm() / found[0].norm()) < 0.02
 
 
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        False,
+        pytest.param(
+            True, marks=pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler here")
+        ),
+    ],
+)
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_equal_to_the_samplers(temperature):
+def test_equal_to_the_samplers(temperature, compiled):
     """What the trainer computes for a completion is what the engine drew it with."""
     tokenizer = small_tokenizer()
     model = small_decoder(tokenizer.vocab_size)
@@ -195,7 +205,7 @@ def test_equal_to_the_samplers(temperature):
         for prompt in prompts
         for sample in range(4)
     ]
-    done = GenerationEngine(model, tokenizer).run(requests)
+    done = GenerationEngine(model, tokenizer, compile=compiled).run(requests)
     longest = max(len(request.prompt) + len(one.tokens) for request, one in zip(requests, done, strict=True))
     tokens = torch.zeros(len(done), longest, dtype=torch.int64)
     asked = torch.zeros(len(done), longest - 1, dtype=torch.bool)

@@ -52,6 +52,7 @@ def bench_grpo(
     kl_beta: float = 0.01,
     compute_dtype: ComputeDtype = "auto",
     device: str = "auto",
+    compile: bool = False,
     ours_only: bool = False,
 ) -> dict[str, Any]:
     """Steps a minute, each a rollout and an update: ours, TRL's, and their ratio.
@@ -68,6 +69,7 @@ def bench_grpo(
         compute_dtype: of the matrix products of both; auto: what training takes on this machine. In bfloat16, its own
             default, TRL's trainer runs under autocast.
         device: auto, cpu, cuda or mps.
+        compile: let kernels compiled on this machine write our completions.
         ours_only: leave TRL out.
 
     Raises:
@@ -102,7 +104,8 @@ def bench_grpo(
     if not ours_only:
         theirs = transformers_model(network)
         loops["trl"] = lambda count: _their_seconds(theirs, tokenizer, texts, grpo, dtype, count)
-    loops["thinkling"] = lambda count: _our_seconds(network, tokenizer, texts, grpo, dtype, count)
+    recipe = GrpoRecipe(grpo=grpo, compile=compile)
+    loops["thinkling"] = lambda count: _our_seconds(network, tokenizer, texts, recipe, dtype, count)
     taken: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(rounds):
         for name, loop in loops.items():
@@ -118,6 +121,7 @@ def bench_grpo(
         "new_tokens": new_tokens,
         "kl_beta": kl_beta,
         "dtype": dtype,
+        "compiled": compile,
         "steps_per_minute": round(60 / best["thinkling"], 2),
         "trl_steps_per_minute": None if ours_only else round(60 / best["trl"], 2),
         "ratio": None if ours_only else round(best["trl"] / best["thinkling"], 2),
@@ -136,12 +140,12 @@ def _our_seconds(
     network: Decoder,
     tokenizer: ChatTokenizer,
     texts: list[str],
-    grpo: GrpoConfig,
+    recipe: GrpoRecipe,
     dtype: ComputeDtype,
     steps: int,
 ) -> list[float]:
     """What each step takes."""
-    recipe = GrpoRecipe(grpo=grpo)
+    grpo = recipe.grpo
     reference = Decoder(network.config).to(network.device)
     reference.load_state_dict(network.state_dict())
     made = [
@@ -155,7 +159,7 @@ def _our_seconds(
         SeededPrompts(made, 0),
         lambda problem, completion_text, reasoning, well_formed: _reward(completion_text),
         grpo,
-        engine=PolicyEngine(network, tokenizer, slots=recipe.slots, ignore_eos=True),
+        engine=PolicyEngine(network, tokenizer, slots=recipe.slots, compile=recipe.compile, ignore_eos=True),
         validate=dict,
         validation_metric="",
         longest=network.config.max_length,

@@ -6,6 +6,7 @@ Shapes: G completions of a prompt.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from thinkling.data.chat_tokenizer import ChatTokenizer
 from thinkling.lm.engine import GenerationEngine
@@ -20,7 +21,13 @@ class PolicyEngine:
     """A generation engine whose requests are groups, and whose weights are those of a model in training."""
 
     def __init__(
-        self, model: Decoder, tokenizer: ChatTokenizer, *, slots: int, ignore_eos: bool = False
+        self,
+        model: Decoder,
+        tokenizer: ChatTokenizer,
+        *,
+        slots: int,
+        compile: bool = False,
+        ignore_eos: bool = False,
     ) -> None:
         """Around a model.
 
@@ -28,10 +35,15 @@ class PolicyEngine:
             model: whose weights are taken over by `refresh`.
             tokenizer: its tokenizer.
             slots: completions in work at once.
+            compile: use kernels compiled on this machine.
             ignore_eos: whether completions never end by themselves, so that all are equally long.
+
+        Raises:
+            InputError: kernels that cannot be compiled.
         """
-        self.model, self.tokenizer, self._slots, self._ignore_eos = model, tokenizer, slots, ignore_eos
-        self._engine = GenerationEngine(model, tokenizer, slots=slots)
+        self.model, self.tokenizer, self._ignore_eos = model, tokenizer, ignore_eos
+        self._made = partial(GenerationEngine, model, tokenizer, slots=slots, compile=compile)
+        self._engine = self._made()
         self._asked: dict[int, tuple[int, int]] = {}
         """The group and the sample of each request in the engine."""
         self._written: dict[int, list[Completion | None]] = {}
@@ -49,7 +61,7 @@ class PolicyEngine:
         if self._engine.reader.dtype == self.model.compute_dtype:
             self._engine.refresh()
         else:  # keys and values are kept in the dtype of the products
-            self._engine = GenerationEngine(self.model, self.tokenizer, slots=self._slots)
+            self._engine = self._made()
 
     def ask(self, group: int, prompt: Prompt, seed: int, config: GrpoConfig) -> None:
         """Let a group wait for its completions.

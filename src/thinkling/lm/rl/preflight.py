@@ -161,7 +161,7 @@ def _tried(
     """The attempts at each problem, in the order of the problems."""
     found: dict[int, Attempts] = {}
     for place, tried in attempted(
-        PolicyEngine(model.network, model.tokenizer, slots=recipe.slots),
+        PolicyEngine(model.network, model.tokenizer, slots=recipe.slots, compile=recipe.compile),
         prompts,
         reward,
         recipe.grpo,

@@ -66,7 +66,7 @@ def measured_step(
         SeededPrompts(prompts, config.seed),
         reward,
         recipe.grpo,
-        engine=PolicyEngine(model, tokenizer, slots=recipe.slots),
+        engine=PolicyEngine(model, tokenizer, slots=recipe.slots, compile=recipe.compile),
         validate=dict,
         validation_metric="",
         longest=model.config.max_length,

@@ -129,7 +129,7 @@ def objective_of(ready: Prepared, shard: Shard, out: Path, device: str = "auto")
     recipe, files, grpo = ready.recipe, ready.files, ready.recipe.grpo
     network = _network(ready, device)
     network.checkpointing = recipe.checkpointing
-    engine = PolicyEngine(network, files.tokenizer, slots=recipe.slots)
+    engine = PolicyEngine(network, files.tokenizer, slots=recipe.slots, compile=recipe.compile)
     seed = recipe.train.seed
     return GrpoObjective(
         network,
@@ -209,6 +209,7 @@ def _settings(ready: Prepared) -> dict[str, Any]:
         "init_sha256": ready.init_sha256,
         "reward": _name(ready.reward.reward),
         "grpo": asdict(recipe.grpo),
+        "compile": recipe.compile,
         "limits": asdict(recipe.limits),
         **ready.data.counts(),
         "validation_samples": recipe.validation_samples,
