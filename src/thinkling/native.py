@@ -38,17 +38,19 @@ def library(source: Path) -> Any:
     named = shlex.split(os.environ.get("CXX", ""))
     compiler = named or next(([name] for name in _COMPILERS if shutil.which(name)), [])
     fault = "" if compiler else "no C++ compiler"
-    with tempfile.TemporaryDirectory(prefix="thinkling-", ignore_cleanup_errors=True) as folder:
-        made = str(Path(folder, source.stem).with_suffix(".so"))
-        for flags in _FOR_THE_MACHINE if compiler else ():
-            command = [*compiler, *_ALWAYS, *flags, str(source), "-o", made]
-            try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="thinkling-", ignore_cleanup_errors=True) as folder:
+            made = str(Path(folder, source.stem).with_suffix(".so"))
+            for flags in _FOR_THE_MACHINE if compiler else ():
+                command = [*compiler, *_ALWAYS, *flags, str(source), "-o", made]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if done.returncode == 0:
                     return ctypes.CDLL(made)
                 fault = done.stderr
-            except OSError as error:  # no such compiler, or a folder from which nothing may be loaded
-                fault = str(error)
+    except (
+        OSError
+    ) as error:  # no such compiler, no folder to write to, or one from which nothing may be loaded
+        fault = str(error)
     why = (fault.strip() or f"{compiler[0]} gave no reason").splitlines()[0]
     raise NotCompiledError(
         f"--compile on this machine ({why})",
