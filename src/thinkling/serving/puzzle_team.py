@@ -43,8 +43,7 @@ class PuzzleTeam:
         # Another thread begins when those before it have so many questions: a segment of fewer costs more a question,
         # and a thread that thinks alone has all cores.
         self._enough = max(1, settings.slots // 2)
-        # Smaller boards need hardly a guess to be proved.
-        self._hard_proofs = model.task.name == "sudoku" and model.task.shape == (9, 9)
+        self._proves = model.task.name == "sudoku"
         self._compiling = threading.Thread(target=_compile_proofs, name="proofs")
         self._most_open = settings.slots * count + settings.max_waiting_puzzles
         metrics.gauge("slots", "Chains that can be in work at once.", lambda: settings.slots * count)
@@ -69,7 +68,7 @@ class PuzzleTeam:
         """Begin to work."""
         for thinker in self._thinkers:
             thinker.start()
-        if self._hard_proofs:
+        if self._proves:
             self._compiling.start()
 
     def close(self, timeout: float = 10.0) -> None:
