@@ -231,7 +231,8 @@ def _board(size: int, chosen: int) -> list[int]:
 
 def _prove_compiled(size: int, digits: Sequence[int], most_guesses: int | None) -> Proof:
     cells = size * size
-    assert len(digits) == cells and max(digits) <= size, "the C++ looks at no bounds"
+    assert len(digits) == cells, "the C++ looks at no bounds"
+    assert max(digits) <= size, "the C++ looks at no bounds"
     boards, guesses = (ctypes.c_uint8 * (2 * cells))(), ctypes.c_int32()
     most = -1 if most_guesses is None else most_guesses
     found = _function("sudoku_proof")(_rules(size), bytes(digits), most, boards, ctypes.byref(guesses))
