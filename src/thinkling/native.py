@@ -47,9 +47,7 @@ def library(source: Path) -> Any:
                 if done.returncode == 0:
                     return ctypes.CDLL(made)
                 fault = done.stderr
-    except (
-        OSError
-    ) as error:  # no such compiler, no folder to write to, or one from which nothing may be loaded
+    except OSError as error:  # no such compiler, nowhere to write, or nothing may be loaded from there
         fault = str(error)
     why = (fault.strip() or f"{compiler[0]} gave no reason").splitlines()[0]
     raise NotCompiledError(

@@ -12,7 +12,7 @@ namespace {
 
 using Int = std::int32_t;
 using Word = std::uint16_t;
-constexpr Int MOST = 4 * 9 * 9;    // D of the largest board
+constexpr Int MOST = 4 * 9 * 9;     // D of the largest board
 constexpr Int DEMANDS = MOST + 28;  // made up to whole registers; the words behind the last demand are 0
 
 struct Board {
@@ -43,6 +43,7 @@ struct Rules {
 
 Int lowest(Word word) { return __builtin_ctz(word); }
 Int highest(Word word) { return 31 - __builtin_clz(word); }
+
 void choose(const Rules& rules, State& state, Int candidate) {
     for (Int d = 0; d < DEMANDS; d++) state.left.of[d] &= rules.kept[candidate].of[d];
     for (Int k = 0; k < 4; k++) {
@@ -77,7 +78,8 @@ bool settle(const Rules& rules, State& state) {
     return true;
 }
 
-// The demand to try the candidates of: the digits of a cell, or else the places of a digit; -1: the board is full.
+// The demand to try the candidates of, on a board that is settled and not full: the digits of a cell, or else the
+// places of a digit.
 Int branching(const Rules& rules, const Board& left) {
     const Int cells = rules.demands / 4 * 3;
     Board pairs;
